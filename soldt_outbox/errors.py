@@ -1,0 +1,72 @@
+"""Every error this package raises on purpose.
+
+::
+
+    OutboxError
+    ├── InvalidEvent          what a caller wants to enqueue cannot be an event; nothing was written
+    ├── PayloadRejected       a stored payload cannot become an Omnisend request; names the field
+    ├── CredentialError       a credential cannot be encrypted or opened
+    │   ├── KeyRingError      OUTBOX_ENCRYPTION_KEYS is missing or malformed
+    │   └── CannotDecrypt     wrong key, or a ciphertext moved from its row or column
+    ├── ConfigurationError    a setting is missing or contradicts another; says which and what to do
+    ├── SchemaError           the database lacks this project's tables, or holds an older version of them
+    └── TransportError        a request to Omnisend ended without a whole answer
+        ├── NeverSeen         no byte of the request can have been acted upon: safe to send again at once
+        └── MayHaveBeenSeen   the request was, or may have been, read: Omnisend may have acted
+
+What goes wrong while a row is delivered is not an exception but an outcome; see ``soldt_outbox.rows.Outcome``.
+"""
+
+from __future__ import annotations
+
+
+class OutboxError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class InvalidEvent(OutboxError):  # noqa: N818 - the field's word, and it reads as what it is
+    """What a caller wants to enqueue cannot be an event. Nothing was written."""
+
+
+class PayloadRejected(OutboxError):  # noqa: N818
+    """A stored payload cannot become an Omnisend request.
+
+    ``field`` is the path within the payload (``items[3].price``), ``problem`` a sentence for a person.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class CredentialError(OutboxError):
+    """A credential cannot be encrypted or opened."""
+
+
+class KeyRingError(CredentialError):
+    """``OUTBOX_ENCRYPTION_KEYS`` is missing or malformed."""
+
+
+class CannotDecrypt(CredentialError):  # noqa: N818
+    """No key of the ring opens this ciphertext here: wrong key, or moved from another row or column."""
+
+
+class ConfigurationError(OutboxError):
+    """A setting is missing or contradicts another; the message says which and what to do."""
+
+
+class SchemaError(OutboxError):
+    """The database lacks this project's tables, or holds an older version of them."""
+
+
+class TransportError(OutboxError):
+    """A request to Omnisend ended without a whole answer."""
+
+
+class NeverSeen(TransportError):  # noqa: N818
+    """No byte of the request can have been acted upon: refused, or failed before it was written."""
+
+
+class MayHaveBeenSeen(TransportError):  # noqa: N818
+    """The request was, or may have been, read by the other side, which may have acted on it."""

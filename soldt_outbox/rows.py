@@ -1,0 +1,168 @@
+"""The types a row passes through: ``OutboxRow`` → ``OmnisendRequest`` → ``Outcome`` → settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    """What sort of Omnisend resource a row is about."""
+
+    EVENT = "event"
+    CONTACT = "contact"
+    PRODUCT = "product"
+    CATEGORY = "category"
+
+
+class State(StrEnum):
+    """Where a row is in its life. A leased row is still ``PENDING``: the lease says it is being sent."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A claimed row. Whoever holds ``lease_token`` may settle it, and nobody else.
+
+    ``payload`` is JSON as stored, numbers with a fraction as ``Decimal``; it is parsed once, by the mapping.
+    ``expired`` is judged by the database's clock at the claim.
+    """
+
+    id: int
+    merchant_id: UUID
+    kind: Kind
+    name: str
+    dedup_key: str
+    payload: Any
+    occurred_at: datetime
+    expires_at: datetime | None
+    expired: bool
+    attempts: int
+    rescues: int
+    lease_token: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OmnisendRequest:
+    """One HTTP request, complete but for host and credential. ``path`` is beneath the dialect's base path."""
+
+    method: str
+    path: str
+    body: bytes
+    event_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Nothing to send, and that is not an error. ``reason`` is a stable code such as ``missing_identity``."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantProfile:
+    """What the mapping needs to know of a merchant.
+
+    ``storefront_url`` has no trailing slash. ``country_code`` is ISO 3166-1 alpha-2 and is the default for
+    phones and addresses; ``currency`` is ISO 4217.
+    """
+
+    merchant_id: UUID
+    storefront_url: str | None
+    country_code: str = "ZA"
+    currency: str = "ZAR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueVariant:
+    """A row of ``product_variants``."""
+
+    id: str
+    sku: str | None = None
+    image_url: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueProduct:
+    """A row of ``products`` with its variants and the collections it is in, as ``(id, title)`` pairs."""
+
+    id: str
+    title: str | None = None
+    description: str | None = None
+    image_url: str | None = None
+    categories: tuple[tuple[str, str], ...] = ()
+    variants: dict[str, CatalogueVariant] = field(default_factory=dict)
+
+
+class Verdict(StrEnum):
+    """What becomes of a row after an attempt.
+
+    ``RETRY`` keeps it pending and waits ``Outcome.retry_in``; ``RELEASE`` hands it back as if it had not been
+    claimed, with the attempt uncounted. The other four are the final states of the same name.
+    """
+
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    DEAD = "dead"
+    RETRY = "retry"
+    RELEASE = "release"
+
+
+class PauseReason(StrEnum):
+    """Why a merchant's lane is paused; the same word stands in ``pause_reason`` and in the logs."""
+
+    AUTH = "AUTH"  # 401: the key is wrong or was revoked
+    FORBIDDEN = "FORBIDDEN"  # 403: the key lacks a permission
+    PAYMENT = "PAYMENT"  # 402: plan or payment
+    THROTTLED = "THROTTLED"  # 429
+    CREDENTIAL = "CREDENTIAL"  # no key stored, or it cannot be opened
+    FAILING = "FAILING"  # unbroken failures: the breaker is open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Nothing of this merchant is claimed for ``duration``.
+
+    ``breaks_integration`` turns the integration to ``error`` with ``message``, which an admin reads.
+    """
+
+    reason: PauseReason
+    duration: timedelta
+    message: str
+    breaks_integration: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended, ready to be settled.
+
+    ``requests_made`` is how many HTTP requests the attempt cost the merchant's budget; one was charged at the claim.
+    ``request_log`` and ``response_log`` are what the log row holds: redacted, never a credential.
+    ``counted`` is false where the row is not to blame (a wrong key, a 429): its attempt is given back.
+    """
+
+    row: OutboxRow
+    verdict: Verdict
+    error: str | None = None
+    status_code: int | None = None
+    retry_in: timedelta | None = None
+    counted: bool = True
+    pause: Pause | None = None
+    healthy: bool | None = (
+        None  # did Omnisend answer as it should: True, False, or None where it was not asked
+    )
+    requests_made: int = 0
+    request_log: dict[str, Any] | None = None
+    response_log: dict[str, Any] | None = None
