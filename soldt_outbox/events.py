@@ -1,0 +1,351 @@
+"""What can have happened in a shop: the eight domain events, as callers write them into the outbox.
+
+Each event is checked at this edge, so that what a caller may repair is refused before it is written:
+``InvalidEvent`` names the field. What comes in by the database's trigger or by SQL does not pass here; the mapping
+judges that later.
+
+    enqueue(conn, OrderPlaced(merchant_id=merchant, order=row))
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Self
+from uuid import UUID
+
+import msgspec
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from soldt_outbox.errors import InvalidEvent
+
+MAX_PAYLOAD_BYTES: Final = (
+    1_000_000  # of JSON; the database takes 1 MiB, Omnisend advises at most 1 MB per request
+)
+MAX_DEPTH: Final = 32  # an order's deepest value is at 4; beyond some thousands PostgreSQL refuses
+MAX_DEDUP_KEY: Final = 400  # characters, as the database
+
+
+class EventName(StrEnum):
+    """The eight, as they stand in ``integrations_omnisend_outbox.name``."""
+
+    PRODUCT_VIEWED = "product_viewed"
+    PRODUCT_ADDED_TO_CART = "product_added_to_cart"
+    CHECKOUT_STARTED = "checkout_started"
+    ORDER_PLACED = "order_placed"
+    ORDER_PAID = "order_paid"
+    ORDER_FULFILLED = "order_fulfilled"
+    ORDER_CANCELED = "order_canceled"
+    ORDER_REFUNDED = "order_refunded"
+
+
+ALIASES: Final = MappingProxyType(
+    {name.value: name for name in EventName}
+    | {
+        "added_to_cart": EventName.PRODUCT_ADDED_TO_CART,
+        "add_to_cart": EventName.PRODUCT_ADDED_TO_CART,
+        "added_product_to_cart": EventName.PRODUCT_ADDED_TO_CART,
+        "started_checkout": EventName.CHECKOUT_STARTED,
+        "placed_order": EventName.ORDER_PLACED,
+        "paid_for_order": EventName.ORDER_PAID,
+        "viewed_product": EventName.PRODUCT_VIEWED,
+    }
+)
+"""Every name by which SOLDT's callers know an event. The database's ``canonical_name`` holds the same."""
+
+
+def canonical_name(alias: str) -> EventName:
+    """The event that ``alias`` names. Raises ``InvalidEvent``."""
+    try:
+        return ALIASES[alias.strip()]
+    except (KeyError, AttributeError):
+        raise InvalidEvent(
+            f"name: {str(alias)[:100]!r} is none of {', '.join(EventName)} or their aliases"
+        ) from None
+
+
+_OUTSIDE = re.compile(r"[^a-z0-9._-]")
+
+
+def dedup_part(value: object) -> str:
+    """One part of a dedup key, as the database's ``dedup_part``: lower case, all but ``a-z0-9._-`` becomes ``_``.
+
+    Empty for what has no text.
+    """
+    if value is None or isinstance(value, bool | dict | list):
+        return ""
+    return _OUTSIDE.sub("_", str(value).strip(" ").lower())
+
+
+_encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def _json_object(value: object) -> dict[str, Any]:
+    """A JSON object as it will be stored, numbers with a fraction as ``Decimal``. Raises ``ValueError``."""
+    if not isinstance(value, dict):
+        raise ValueError(f"is a {type(value).__name__}, not an object")  # noqa: TRY004 - pydantic's contract
+    _check(value)
+    try:
+        encoded = _encode(value)
+    except (OverflowError, msgspec.MsgspecError) as error:
+        raise ValueError(f"cannot be JSON: {error}") from None
+    if len(encoded) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"has {len(encoded):,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
+    decoded: dict[str, Any] = _decode(encoded)
+    return decoded
+
+
+def _check(root: dict[Any, Any]) -> None:
+    """Refuse what JSON or PostgreSQL's jsonb cannot hold. Without recursion: nesting is what is being checked."""
+    todo: list[tuple[Any, str, int]] = [(root, "", 1)]
+    seen = 0
+    while todo:
+        value, path, depth = todo.pop()
+        seen += 1
+        if (
+            seen > MAX_PAYLOAD_BYTES // 2
+        ):  # a value and its comma take two bytes; also ends what contains itself
+            raise ValueError(f"holds more values than fit into {MAX_PAYLOAD_BYTES:,} bytes")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{path[:80]} is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if not isinstance(key, str):
+                    raise ValueError(f"{path or 'the object'} has a key that is not text")  # noqa: TRY004
+                _check_text(key, f"a key of {path or 'the object'}")
+                todo.append((child, f"{path}.{key}" if path else key, depth + 1))
+        elif isinstance(value, list | tuple):
+            todo.extend((child, f"{path}[{i}]", depth + 1) for i, child in enumerate(value))
+        else:
+            _check_scalar(value, path)
+
+
+def _check_scalar(value: Any, path: str) -> None:
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise ValueError(f"{path} is {value}, which JSON has no number for")
+    elif value is not None and not isinstance(value, bool | int | datetime | UUID):
+        raise ValueError(f"{path} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _check_text(value: str, path: str) -> None:
+    if "\0" in value:
+        raise ValueError(f"{path} holds a NUL character, which PostgreSQL cannot store")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{path} holds half of a surrogate pair, which is not text") from None
+
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
+
+
+def _storable(value: str | None) -> str | None:
+    if value is not None:
+        _check_text(value, "it")
+    return value
+
+
+Key = Annotated[str, Field(min_length=1, max_length=MAX_DEDUP_KEY), AfterValidator(_storable)]
+
+
+class Event(BaseModel):
+    """Something that happened at ``occurred_at``, an instant with its zone (now, unless told).
+
+    ``dedup_key`` says which occurrence it is: writing the same twice leaves one. Each event has its default;
+    where the payload lacks what that takes it is ``None``, and the database then hashes payload and instant.
+    ``ordering_key`` names whose events must stay in order; the database takes the customer by default.
+    Raises ``InvalidEvent`` for what cannot be one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[EventName]
+
+    merchant_id: UUID
+    occurred_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    dedup_key: Key | None = None
+    ordering_key: Key | None = None
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InvalidEvent(
+                _sentence(error)
+            ) from None  # pydantic's words would repeat the customer's data
+        if self.dedup_key is None:
+            key = self._default_dedup_key()
+            object.__setattr__(self, "dedup_key", key if key is None or len(key) <= MAX_DEDUP_KEY else None)
+
+    @classmethod
+    def parse(cls, name: str, **data: Any) -> Event:
+        """The event that ``name`` or an alias of it stands for, from its fields. Raises ``InvalidEvent``."""
+        return EVENTS[canonical_name(name)](**data)
+
+    def payload(self) -> dict[str, Any]:
+        """The JSON object to store; numbers with a fraction are ``Decimal``."""
+        raise NotImplementedError
+
+    def payload_json(self) -> str:
+        """``payload`` as JSON text, numbers exactly as they were."""
+        return _encode(self.payload()).decode()
+
+    def _default_dedup_key(self) -> str | None:
+        raise NotImplementedError
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = (
+        f"{'.'.join(str(part) for part in problem['loc']) or 'event'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return "; ".join(problems)[:1_000]
+
+
+def _order(value: object) -> dict[str, Any]:
+    order = _json_object(value)
+    if not dedup_part(_order_id(order)):
+        raise ValueError("has no id: an order event needs `id` (or `properties.orderID`)")
+    return order
+
+
+def _order_id(order: dict[str, Any]) -> object:
+    if order.get("id") is not None:
+        return order["id"]
+    properties = order.get("properties", order)
+    return properties.get("orderID") if isinstance(properties, dict) else None
+
+
+class OrderEvent(Event):
+    """An event about an order. ``order`` is SOLDT's row as it stands, or ``{contact, properties}``."""
+
+    order: Annotated[dict[str, Any], BeforeValidator(_order)]
+
+    def payload(self) -> dict[str, Any]:
+        return self.order
+
+    def _default_dedup_key(self) -> str | None:
+        return dedup_part(_order_id(self.order))
+
+
+class OrderPlaced(OrderEvent):
+    """A customer placed an order, paid for or not."""
+
+    name = EventName.ORDER_PLACED
+
+
+class OrderPaid(OrderEvent):
+    """An order's payment arrived."""
+
+    name = EventName.ORDER_PAID
+
+
+class OrderFulfilled(OrderEvent):
+    """An order was shipped or delivered; once per order."""
+
+    name = EventName.ORDER_FULFILLED
+
+
+class OrderCanceled(OrderEvent):
+    """An order was cancelled."""
+
+    name = EventName.ORDER_CANCELED
+
+
+class OrderRefunded(OrderEvent):
+    """An order's payment was returned."""
+
+    name = EventName.ORDER_REFUNDED
+
+
+class ShopEvent(Event):
+    """An event of the storefront, in the shape of SOLDT's request, of Omnisend's event, or a mixture."""
+
+    contact: JsonObject = Field(default_factory=dict)
+    properties: JsonObject
+
+    def payload(self) -> dict[str, Any]:
+        return {"contact": self.contact, "properties": self.properties}
+
+    def _first_item(self) -> dict[str, Any]:
+        """The item that was added or looked at: named, or the last of the cart, or the properties themselves."""
+        items = self.properties.get("lineItems")
+        item = self.properties.get("addedItem") or (items[-1] if isinstance(items, list) and items else None)
+        return item if isinstance(item, dict) else self.properties
+
+    def _product(self) -> str:
+        product = self.properties.get("product")
+        of_product = product.get("id") if isinstance(product, dict) else None
+        item_id = self._first_item().get("productID")
+        return dedup_part(item_id if item_id is not None else of_product)
+
+    def _quantity(self) -> str:
+        item = self._first_item()
+        quantity = item.get("productQuantity")
+        return dedup_part(quantity if quantity is not None else item.get("quantity", 1))
+
+
+class ProductAddedToCart(ShopEvent):
+    """Something was put into a cart."""
+
+    name = EventName.PRODUCT_ADDED_TO_CART
+
+    def _default_dedup_key(self) -> str | None:
+        return _joined(dedup_part(self.properties.get("cartID")), self._product(), self._quantity())
+
+
+class CheckoutStarted(ShopEvent):
+    """A customer began to check out a cart."""
+
+    name = EventName.CHECKOUT_STARTED
+
+    def _default_dedup_key(self) -> str | None:
+        return _joined(dedup_part(self.properties.get("cartID")))
+
+
+class ProductViewed(ShopEvent):
+    """A product's page was looked at; once per browser session (``properties.sessionID``) and product."""
+
+    name = EventName.PRODUCT_VIEWED
+
+    def _default_dedup_key(self) -> str | None:
+        return _joined(dedup_part(self.properties.get("sessionID")), self._product())
+
+
+def _joined(*parts: str) -> str | None:
+    return ":".join(parts) if all(parts) else None
+
+
+EVENTS: Final = MappingProxyType(
+    {
+        event.name: event
+        for event in (
+            ProductViewed,
+            ProductAddedToCart,
+            CheckoutStarted,
+            OrderPlaced,
+            OrderPaid,
+            OrderFulfilled,
+            OrderCanceled,
+            OrderRefunded,
+        )
+    }
+)
+"""Every event's class by its name."""
