@@ -1,0 +1,91 @@
+"""Fixtures that every folder may use; how they are made is in ``tests/support``.
+
+``database`` is a fresh PostgreSQL 17 database with Supabase's furniture, SOLDT's tables and three shops, and this
+project's migrations. Markers change what it is:
+
+    @pytest.mark.both_majors            run on 17 and on 15
+    @pytest.mark.both_regimes           run under either kind of default privileges
+    @pytest.mark.world(legacy=True)     another world; the arguments are those of sandbox.world.prepare_database
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from sandbox.postgres_binaries import PREFERRED_MAJOR
+from sandbox.world import Database
+from tests.support.databases import SECOND_MAJOR, Clusters, World
+from tests.support.parts import say_what_was_left_out
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Where the option is unset pytest-asyncio warns, and a warning is an error here. Its default, an async fixture's
+    # loop lives as long as the fixture, is what we want.
+    warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope"')
+    config.addinivalue_line("markers", "both_majors: run on PostgreSQL 17 and, where present, on 15")
+    config.addinivalue_line(
+        "markers", "both_regimes: run with and without default privileges for the API roles"
+    )
+    config.addinivalue_line(
+        "markers", "world(**kwargs): what the database fixture holds; see prepare_database"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("both_majors"):
+        majors = [PREFERRED_MAJOR, SECOND_MAJOR]
+        metafunc.parametrize("postgres_major", majors, indirect=True, ids=[f"pg{major}" for major in majors])
+    if metafunc.definition.get_closest_marker("both_regimes"):
+        metafunc.parametrize("auto_expose", [True, False], indirect=True, ids=["exposed", "unexposed"])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    say_what_was_left_out(terminalreporter)
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Clusters]:
+    """The run's servers. ``TEST_DATABASE_URL``, a superuser's, puts an outside server in their place."""
+    found = Clusters(os.environ.get("TEST_DATABASE_URL"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def postgres_major(request: pytest.FixtureRequest) -> int:
+    return int(getattr(request, "param", PREFERRED_MAJOR))
+
+
+@pytest.fixture
+def auto_expose(request: pytest.FixtureRequest) -> bool:
+    return bool(getattr(request, "param", True))
+
+
+@pytest.fixture
+def make_database(
+    request: pytest.FixtureRequest, clusters: Clusters, postgres_major: int, auto_expose: bool
+) -> Iterator[Callable[..., Database]]:
+    """A function that makes databases, for tests that need more than one; arguments as in the ``world`` marker."""
+    marker = request.node.get_closest_marker("world")
+    wanted: dict[str, Any] = {"auto_expose": auto_expose, **(marker.kwargs if marker else {})}
+    with ExitStack() as made:
+
+        def make(**changes: Any) -> Database:
+            return made.enter_context(clusters.database(World(**{**wanted, **changes}), postgres_major))
+
+        yield make
+
+
+@pytest.fixture
+def database(make_database: Callable[..., Database]) -> Database:
+    """A database of this test's own: ``.url(role)``, ``.connect(role, claims=…)``."""
+    return make_database()
