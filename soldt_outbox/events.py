@@ -26,7 +26,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     ValidationError,
+    model_validator,
 )
 
 from soldt_outbox.errors import InvalidEvent
@@ -183,16 +185,18 @@ class Event(BaseModel):
     dedup_key: Key | None = None
     ordering_key: Key | None = None
 
-    def __init__(self, **data: Any) -> None:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_our_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Any problem as ``InvalidEvent`` (pydantic's words would repeat the customer's data); the default key."""
         try:
-            super().__init__(**data)
+            event = handler(data)
         except ValidationError as error:
-            raise InvalidEvent(
-                _sentence(error)
-            ) from None  # pydantic's words would repeat the customer's data
-        if self.dedup_key is None:
-            key = self._default_dedup_key()
-            object.__setattr__(self, "dedup_key", key if key is None or len(key) <= MAX_DEDUP_KEY else None)
+            raise InvalidEvent(_sentence(error)) from None
+        if event.dedup_key is None:
+            key = event._default_dedup_key()  # noqa: SLF001 - its own
+            object.__setattr__(event, "dedup_key", key if key is None or len(key) <= MAX_DEDUP_KEY else None)
+        return event
 
     @classmethod
     def parse(cls, name: str, **data: Any) -> Event:
