@@ -154,6 +154,9 @@ class GuardedProcess:
         orphan_signal: str = "TERM",
     ) -> None:
         self.log = log
+        log.touch()  # readers need not wait for the guard to create it
+        if account is not None:
+            os.chown(log, account.uid, account.gid)
         self._guard = subprocess.Popen(
             [
                 *("/bin/sh", "-c", _GUARD, "guard", orphan_signal, str(scratch or ""), str(log)),

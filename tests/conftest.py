@@ -18,10 +18,14 @@ from typing import Any
 
 import pytest
 
+from sandbox.pgbouncer import HOW_TO_GET_PGBOUNCER, PgBouncer, find_pgbouncer
 from sandbox.postgres_binaries import PREFERRED_MAJOR
+from sandbox.postgrest import HOW_TO_GET_POSTGREST, SupabaseApi, find_postgrest
+from sandbox.tcp_proxy import TcpProxy
 from sandbox.world import Database
+from tests.support.api import SupabaseClients
 from tests.support.databases import SECOND_MAJOR, Clusters, World
-from tests.support.parts import say_what_was_left_out
+from tests.support.parts import missing, say_what_was_left_out
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,10 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.get_closest_marker("both_majors"):
+    marked, fixtures = metafunc.definition.get_closest_marker, metafunc.fixturenames
+    if marked("both_majors") and "postgres_major" in fixtures:
         majors = [PREFERRED_MAJOR, SECOND_MAJOR]
         metafunc.parametrize("postgres_major", majors, indirect=True, ids=[f"pg{major}" for major in majors])
-    if metafunc.definition.get_closest_marker("both_regimes"):
+    if marked("both_regimes") and "auto_expose" in fixtures:
         metafunc.parametrize("auto_expose", [True, False], indirect=True, ids=["exposed", "unexposed"])
 
 
@@ -89,3 +94,35 @@ def make_database(
 def database(make_database: Callable[..., Database]) -> Database:
     """A database of this test's own: ``.url(role)``, ``.connect(role, claims=…)``."""
     return make_database()
+
+
+@pytest.fixture
+def postgrest(database: Database) -> Iterator[SupabaseApi]:
+    """The real PostgREST behind Supabase's gateway, for this test's database: ``.url``, ``.user_token(id)``."""
+    if find_postgrest() is None:
+        missing("PostgREST", HOW_TO_GET_POSTGREST)
+    with SupabaseApi(database) as api:
+        yield api
+
+
+@pytest.fixture
+def supabase_client(postgrest: SupabaseApi) -> Iterator[SupabaseClients]:
+    """The real supabase-py: ``supabase_client()`` is a visitor's, ``(user_id)`` a user's, ``(secret=True)`` a server's."""
+    with SupabaseClients(postgrest) as clients:
+        yield clients
+
+
+@pytest.fixture
+def pgbouncer(database: Database) -> Iterator[Database]:
+    """This test's database by way of a transaction-mode pooler with five connections per role."""
+    if find_pgbouncer() is None:
+        missing("PgBouncer", HOW_TO_GET_PGBOUNCER)
+    with PgBouncer(database.server) as pooler:
+        yield Database(pooler, database.name)
+
+
+@pytest.fixture
+def tcp_proxy() -> Iterator[Callable[[str, int], TcpProxy]]:
+    """A function that puts a `TcpProxy` before a host and port."""
+    with ExitStack() as made:
+        yield lambda host, port: made.enter_context(TcpProxy(host, port))
