@@ -1,0 +1,50 @@
+"""A stand-in for Omnisend: an HTTP server of its own that reads requests as Omnisend's documentation says it does.
+
+It shares nothing with the sender, on purpose: what both got from one table would prove nothing.
+"""
+
+from sandbox.omnisend.brands import BrandError, BrandKey, new_brand_id, new_key
+from sandbox.omnisend.client import AsyncStandInControl, StandInControl, StandInError
+from sandbox.omnisend.model import (
+    PERMISSIONS,
+    BrandSpec,
+    BrandView,
+    Fault,
+    FaultKind,
+    FaultView,
+    Finding,
+    KeySpec,
+    Received,
+    Settings,
+    Summary,
+    Tally,
+    WaitFor,
+)
+from sandbox.omnisend.process import StandInProcess
+from sandbox.omnisend.server import OmnisendStandIn, StandInTimeout
+
+__all__ = [
+    "PERMISSIONS",
+    "AsyncStandInControl",
+    "BrandError",
+    "BrandKey",
+    "BrandSpec",
+    "BrandView",
+    "Fault",
+    "FaultKind",
+    "FaultView",
+    "Finding",
+    "KeySpec",
+    "OmnisendStandIn",
+    "Received",
+    "Settings",
+    "StandInControl",
+    "StandInError",
+    "StandInProcess",
+    "StandInTimeout",
+    "Summary",
+    "Tally",
+    "WaitFor",
+    "new_brand_id",
+    "new_key",
+]
