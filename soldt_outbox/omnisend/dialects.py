@@ -25,6 +25,7 @@ class Dialect:
 
     version: str
     base_path: str
+    events_path: str
     auth_header: str
     auth_prefix: str
     version_header: tuple[str, str] | None
@@ -45,6 +46,7 @@ class Dialect:
 V5: Final = Dialect(
     version="v5",
     base_path="/v5",
+    events_path="/events",
     auth_header="X-API-KEY",
     auth_prefix="",
     version_header=None,
@@ -58,6 +60,7 @@ V5: Final = Dialect(
 V2026_03_15: Final = Dialect(
     version="2026-03-15",
     base_path="/api",
+    events_path="/events",
     auth_header="Authorization",
     auth_prefix="Omnisend-API-Key ",
     version_header=("Omnisend-Version", "2026-03-15"),

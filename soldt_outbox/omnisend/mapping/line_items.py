@@ -1,0 +1,198 @@
+"""Line items: the three shapes SOLDT has them in, and what the catalogue adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.omnisend.mapping.reading import (
+    NotANumber,
+    Source,
+    amount,
+    ident,
+    kind_of,
+    optional_amount,
+    quantity,
+    structure,
+    text,
+    texts,
+)
+from soldt_outbox.omnisend.mapping.urls import page, url
+from soldt_outbox.rows import CatalogueProduct, CatalogueVariant, MerchantProfile
+
+MAX_ITEMS: Final = 1_000
+MAX_DESCRIBED_ITEMS: Final = 100  # beyond, descriptions from the catalogue would push a body over 1 MB
+
+MAX_TITLE: Final = 255  # Omnisend's bounds for products, which it publishes for no line item
+MAX_DESCRIPTION: Final = 1_000
+MAX_CATEGORY_TITLE: Final = 100
+
+ITEMS = ("items", "lineItems", "line_items")
+PRODUCT_ID = ("product_id", "productID", "productId", "id")
+VARIANT_ID = ("variant_id", "productVariantID", "variantID", "variantId")
+TITLE = ("title", "productTitle", "name")
+FLAT_TITLE = TITLE[:2]  # beside an event's own fields ``name`` is the event's
+PRICE = ("price", "productPrice")
+QUANTITY = ("quantity", "productQuantity", "qty")
+STRIKE_THROUGH = ("productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price", "oldPrice")
+DISCOUNT = ("productDiscount", "discount")
+SKU = ("productSKU", "sku")
+DESCRIPTION = ("productDescription", "description")
+PAGE_URL = ("productURL", "productUrl", "url")
+IMAGE_URL = ("productImageURL", "productImageUrl", "imageUrl", "image_url", "image")
+VARIANT_IMAGE_URL = ("productVariantImageURL", "variantImageURL", "variant_image")
+CATEGORIES = ("productCategories", "categories", "category")
+VARIANT_TITLE = ("productVariantTitle", "variantTitle", "variant_title")
+VENDOR = ("productVendor", "vendor")
+TAGS = ("productTags", "tags")
+WEIGHT = ("productWeight", "weight")
+
+_NO_PRODUCT: Final = CatalogueProduct(id="")
+_NO_VARIANT: Final = CatalogueVariant(id="")
+
+JsonObject = dict[str, Any]
+
+
+class Shape(StrEnum):
+    """Omnisend's line items of carts lack variant title, vendor, tags and weight; those of orders the old price."""
+
+    CART = "cart"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Whose events these are, and what is known of what it sells (by product id)."""
+
+    merchant: MerchantProfile
+    catalogue: Mapping[str, CatalogueProduct]
+
+
+def line_items(value: Any, path: str, shop: Shop, shape: Shape) -> list[JsonObject]:
+    """Every line item of a list that must have one. Raises ``PayloadRejected`` for the first that cannot be sent.
+
+    An item that is left out would tell the customer of another order than the one they placed.
+    """
+    items = structure(value)
+    if items is None:
+        raise PayloadRejected(path, "is missing: there is nothing to tell without line items")
+    if not isinstance(items, list):
+        raise PayloadRejected(path, f"is {kind_of(items)}, not a list of line items")
+    if not items:
+        raise PayloadRejected(path, "is empty: there is nothing to tell without line items")
+    if len(items) > MAX_ITEMS:
+        raise PayloadRejected(path, f"has {len(items):,} line items; at most {MAX_ITEMS:,} are sent")
+    describe = len(items) <= MAX_DESCRIBED_ITEMS
+    return [line_item(item, f"{path}[{i}]", shop, shape, describe=describe) for i, item in enumerate(items)]
+
+
+def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool = True) -> JsonObject:
+    """One line item as Omnisend has it: id, title, price and quantity, or ``PayloadRejected``; the rest if known."""
+    given = structure(value)
+    if not isinstance(given, dict):
+        raise PayloadRejected(path, f"is {kind_of(given)}, not a line item")
+    source = Source(given, f"{path}.")
+    product_id = ident(source.get(PRODUCT_ID))
+    if product_id is None:
+        raise source.reject(PRODUCT_ID, "is missing or is no id")
+    product = shop.catalogue.get(product_id, _NO_PRODUCT)
+    variant_id = ident(source.get(VARIANT_ID))
+    variant = product.variants.get(variant_id, _NO_VARIANT) if variant_id else _NO_VARIANT
+    title = text(source.get(TITLE), MAX_TITLE) or text(product.title, MAX_TITLE)
+    if title is None:
+        raise source.reject(TITLE, "is missing, and the catalogue does not know the product")
+    item: JsonObject = {
+        "productID": product_id,
+        "productVariantID": variant_id or product_id,
+        "productTitle": title,
+        **_figures(source, shape),
+    }
+    described = product if describe else _NO_PRODUCT
+    for key, found in (
+        ("productSKU", text(source.get(SKU), MAX_TITLE) or variant.sku),
+        ("productDescription", text(source.get(DESCRIPTION) or described.description, MAX_DESCRIPTION)),
+        ("productURL", url(source.get(PAGE_URL)) or page(shop.merchant, "/product", product_id)),
+        ("productImageURL", url(source.get(IMAGE_URL)) or url(product.image_url)),
+        ("productVariantImageURL", url(source.get(VARIANT_IMAGE_URL)) or url(variant.image_url)),
+        ("productCategories", categories(source.get(CATEGORIES)) or of_catalogue(product)),
+    ):
+        if found:
+            item[key] = found
+    if shape is Shape.ORDER:
+        _add_order_details(item, source, variant)
+    return item
+
+
+def _figures(source: Source, shape: Shape) -> JsonObject:
+    """Price and quantity, which must be right, and the discount, which may be absent."""
+    try:
+        price = amount(source.get(PRICE))
+    except NotANumber as error:
+        raise source.reject(PRICE, str(error) if source.get(PRICE) is not None else "is missing") from None
+    try:
+        count = quantity(source.get(QUANTITY))
+    except NotANumber as error:
+        raise source.reject(
+            QUANTITY, str(error) if source.get(QUANTITY) is not None else "is missing"
+        ) from None
+    figures: JsonObject = {"productPrice": price, "productQuantity": count}
+    old = optional_amount(source.get(STRIKE_THROUGH))
+    was_dearer = old is not None and old > price
+    discount = optional_amount(source.get(DISCOUNT))
+    if discount is None and old is not None and was_dearer:
+        discount = old - price  # "if current price is 20 and old price is 30, then discount should be 10"
+    if discount is not None:
+        figures["productDiscount"] = discount
+    if (
+        was_dearer and shape is Shape.CART
+    ):  # order events: "This field was removed" (order canceled, properties)
+        figures["productStrikeThroughPrice"] = old
+    return figures
+
+
+def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVariant) -> None:
+    for key, found in (
+        ("productVariantTitle", text(source.get(VARIANT_TITLE), MAX_TITLE) or text(variant.title, MAX_TITLE)),
+        ("productVendor", text(source.get(VENDOR), 100)),
+        ("productTags", texts(source.get(TAGS), limit=100) if source.get(TAGS) is not None else None),
+    ):
+        if found:
+            item[key] = found
+    weight = optional_amount(source.get(WEIGHT))
+    if weight is not None:
+        item["productWeight"] = weight
+
+
+def categories(value: Any) -> list[JsonObject]:
+    """``[{id, title}]`` from Omnisend's list, from a list of names, or from one name, which is then its own id."""
+    if value is None:
+        return []
+    given = structure(value)
+    found = []
+    for entry in (given if isinstance(given, list) else [given])[:100]:
+        if isinstance(entry, dict):
+            title = text(Source(entry).get(("title", "name")), MAX_CATEGORY_TITLE)
+            category_id = ident(Source(entry).get(("id", "categoryID"))) or title
+        else:
+            title = category_id = text(entry, MAX_CATEGORY_TITLE)
+        if title and category_id:
+            found.append({"id": category_id, "title": title})
+    return found
+
+
+def of_catalogue(product: CatalogueProduct) -> list[JsonObject]:
+    """The collections a product is in, where they have a title."""
+    return [
+        {"id": category_id, "title": title}
+        for category_id, name in product.categories[:100]
+        if (title := text(name, MAX_CATEGORY_TITLE)) is not None
+    ]
+
+
+def total_of(items: list[JsonObject]) -> Decimal:
+    """Price times quantity over all ``items``."""
+    return sum((item["productPrice"] * item["productQuantity"] for item in items), Decimal("0.00"))
