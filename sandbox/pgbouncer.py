@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from sandbox.postgres import PASSWORD, Server
+from sandbox.postgres import Server, password_in
 from sandbox.processes import (
     LOOPBACK,
     GuardedProcess,
@@ -87,7 +87,8 @@ class PgBouncer:
 
     def url(self, *, user: str = "postgres", dbname: str = "postgres") -> str:
         """The URL of ``dbname`` by way of the pooler."""
-        return f"postgresql://{quote(user)}:{quote(self._password(user))}@{self.host}:{self.port}/{quote(dbname)}"
+        credentials = f"{quote(user, safe='')}:{quote(self._password(user), safe='')}"
+        return f"postgresql://{credentials}@{self.host}:{self.port}/{quote(dbname, safe='')}"
 
     def stop(self) -> None:
         """End it at once; its clients' connections break."""
@@ -99,7 +100,7 @@ class PgBouncer:
             self._scratch = None
 
     def _password(self, user: str) -> str:
-        return urlsplit(self._server.url(user=user)).password or PASSWORD
+        return password_in(self._server.url(user=user))
 
     def _start(self, scratch: Path) -> None:
         log = scratch / "pgbouncer.log"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sandbox.postgres_binaries import PostgresBinaries, find_postgres
 from sandbox.processes import (
@@ -64,7 +64,9 @@ class Server(Protocol):
 class OutsideServer:
     """A server that somebody else runs, reached by the URL of a superuser.
 
-    Roles are made in it and their passwords are public: use a throw-away server, as a CI service container is.
+    Roles are made in it and their passwords are public: use a throw-away server, as a CI service container is. Its
+    superuser must not be ``postgres``, which is an ordinary role on Supabase: ``docker run -e
+    POSTGRES_USER=supabase_admin …``.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,10 +75,10 @@ class OutsideServer:
             raise SandboxError(
                 "The database URL must name a superuser and a host: postgresql://USER:PASSWORD@HOST/DB"
             )
-        self.superuser = parts.username
+        self.superuser = unquote(parts.username)
         self.host = parts.hostname
         self.port = parts.port or 5432
-        self._password = parts.password or ""
+        self._password = password_in(url)
         self._query = f"?{parts.query}" if parts.query else ""
 
     def url(self, *, user: str = "postgres", dbname: str = "postgres") -> str:
@@ -278,6 +280,11 @@ class PostgresServer:
             time.sleep(0.01)
         process.stop(signal.SIGQUIT)
         return False
+
+
+def password_in(url: str) -> str:
+    """The password of a connection URL as it is typed, empty where there is none."""
+    return unquote(urlsplit(url).password or "")
 
 
 def _url(user: str, password: str, host: str, port: int, dbname: str) -> str:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from sandbox.world import Database
 from tests.support.api import SupabaseClients
 from tests.support.databases import SECOND_MAJOR, Clusters, World
 from tests.support.parts import missing, say_what_was_left_out
+from tests.support.programs import PgProve, SupabaseCli
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,7 +53,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("auto_expose", [True, False], indirect=True, ids=["exposed", "unexposed"])
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    yield  # after everything else, where it is read
     say_what_was_left_out(terminalreporter)
 
 
@@ -126,3 +130,16 @@ def tcp_proxy() -> Iterator[Callable[[str, int], TcpProxy]]:
     """A function that puts a `TcpProxy` before a host and port."""
     with ExitStack() as made:
         yield lambda host, port: made.enter_context(TcpProxy(host, port))
+
+
+@pytest.fixture
+def supabase_cli(tmp_path: Path) -> SupabaseCli:
+    """The real Supabase CLI: ``.advisors(database)``, ``.run("gen", "types", …, database=database)``."""
+    return SupabaseCli.found(tmp_path)
+
+
+@pytest.fixture
+def pg_prove(clusters: Clusters) -> Iterator[PgProve]:
+    """``pg_prove(path, …)`` runs pgTAP files in a fresh database of PostgreSQL 15, for which Debian has pgTAP."""
+    with clusters.database(World(), SECOND_MAJOR) as database:
+        yield PgProve.found(database)

@@ -5,6 +5,11 @@ do $$
 declare
     wanted record;
 begin
+    if exists (select from pg_roles where rolname = 'postgres' and rolsuper) then
+        raise exception 'The role postgres is a superuser here; on Supabase it is not, and what it may not do could not '
+            'be tested. Use a server whose bootstrap superuser is another role, such as supabase_admin '
+            '(docker run -e POSTGRES_USER=supabase_admin, initdb -U supabase_admin).';
+    end if;
     for wanted in
         select * from (values
             ('anon', 'nologin inherit'),
@@ -29,8 +34,7 @@ end
 $$;
 
 grant anon, authenticated, service_role to authenticator;
--- postgres may act as the three API roles, and look at everything, but it is no superuser. On an outside server it
--- may be the bootstrap superuser, which needs no memberships.
+-- postgres may act as the three API roles, and look at everything, but it is no superuser.
 grant anon, authenticated, service_role, pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 grant pg_read_all_data to supabase_read_only_user;
 

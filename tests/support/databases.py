@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from sandbox.postgres import OutsideServer, PostgresServer
+from sandbox.postgres import OutsideServer, PostgresServer, password_in
 from sandbox.postgres_binaries import HOW_TO_GET_POSTGRES, PREFERRED_MAJOR, find_postgres
 from sandbox.processes import SandboxError
 from sandbox.world import Database, prepare_database
@@ -112,10 +111,9 @@ class Clusters:
         return self._templates[major, world]
 
     def _janitor(self, server: AnyServer, name: str, template: str | None = None) -> DatabaseJanitor:
-        password = urlsplit(server.url(user=server.superuser)).password
         return _Clone(
             user=server.superuser,
-            password=password,
+            password=password_in(server.url(user=server.superuser)),
             host=server.host,
             port=server.port,
             dbname=name,
