@@ -97,10 +97,14 @@ def check_order(properties: dict[str, Any], path: str, out: Findings) -> None:
     base = subtotal or of_items
     if _disagrees(total, _totals(base, shipping, tax, discount)):
         _report(path, "totalPrice", "subTotalPrice" if subtotal else "the line items", out)
-    for name, amount in (("shippingPrice", shipping), ("totalTax", tax), ("totalDiscount", discount)):
-        # A shipping fee above the order happens; one of fifty times the order's total, which includes it, does not.
-        if total and amount > 50 * total:
-            _report(path, name, "totalPrice", out)
+    for name, amount, against in (
+        ("shippingPrice", shipping, total),
+        ("totalTax", tax, total),
+        ("totalDiscount", discount, max(total, subtotal, of_items)),
+    ):
+        # Each is a part of the other; of fifty times its size it cannot be.
+        if against and amount > 50 * against:
+            _report(path, name, "the order", out)
     if _off_by_hundred(_amount(properties.get("totalRefundedAmount")), total):
         refunded = _amount(properties.get("totalRefundedAmount"))
         if refunded > total:

@@ -113,7 +113,9 @@ def _check_recommended(
     known: RecommendedEvent, event: dict[str, Any], properties: dict[str, Any], out: Findings
 ) -> None:
     version = event.get("eventVersion")
-    if (version or "") != known.version:
+    if version is None:
+        version = ""
+    if type(version) is str and version != known.version:
         out.ignored(
             "event_version_wrong", "", "eventVersion", f"must be {known.version!r} for {known.name!r}"
         )
@@ -149,5 +151,5 @@ def _check_custom_name(name: str, version: Any, out: Findings) -> None:
         out.ignored("event_name_reserved", "", "eventName", "is Omnisend's own and cannot be sent")
     elif meant is not None:
         out.ignored("event_name_near_miss", "", "eventName", f"becomes a custom event; is {meant!r} meant?")
-    elif version:
+    elif version and type(version) is str:
         out.ignored("event_version_wrong", "", "eventVersion", "must be left empty for a custom event")
