@@ -1,14 +1,16 @@
 """PgBouncer in transaction mode before a server: what Supabase's pooler on port 6543 does to a client.
 
-Older than 1.21, as Debian 12's is, it knows no prepared statements in this mode, which makes it as strict as
-Supavisor is by default.
+It is made as strict as Supavisor is by default: no prepared statements outlive their transaction, which versions
+before 1.21 (Debian 12's) could not offer anyway and later ones are told not to.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -127,6 +129,8 @@ class PgBouncer:
             "auth_type": "scram-sha-256",
             "auth_file": users,
         }
+        if self._version() >= (1, 21):
+            settings["max_prepared_statements"] = 0
         ini = scratch / "pgbouncer.ini"
         lines = ["[databases]", f"* = host={target.hostname} port={target.port or 5432}", "[pgbouncer]"]
         ini.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items()), ""]))
@@ -134,6 +138,11 @@ class PgBouncer:
             for path in (users, ini):
                 os.chown(path, self._account.uid, self._account.gid)
         return [ini]
+
+    def _version(self) -> tuple[int, ...]:
+        said = subprocess.run([self._binary, "--version"], check=True, capture_output=True, text=True).stdout
+        found = re.search(r"PgBouncer (\d+)\.(\d+)", said)
+        return tuple(int(part) for part in found.groups()) if found else (0, 0)
 
     def _became_ready(self, process: GuardedProcess) -> bool:
         deadline = time.monotonic() + _START_TIMEOUT

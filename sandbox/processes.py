@@ -108,7 +108,14 @@ def scratch_directory(prefix: str, account: Account | None) -> Path:
             continue
         if account is None:
             return scratch
-        os.chown(scratch, account.uid, account.gid)
+        try:
+            os.chown(scratch, account.uid, account.gid)
+        except PermissionError as error:
+            scratch.rmdir()
+            raise SandboxError(
+                f"This is root, but a root that may not give files to {account.name!r} (a container without "
+                f"CAP_CHOWN and CAP_SETUID?), and PostgreSQL does not run as root. Run this as an ordinary user."
+            ) from error
         if account.may_run(["test", "-w", scratch]):
             return scratch
         scratch.rmdir()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from sandbox.postgres import OutsideServer
 from sandbox.shops import BO_KAAP, KAROO, PROTEA, STRANGER_ID
 from sandbox.world import Database
 
@@ -19,6 +20,8 @@ ORDER = """
 
 
 def test_the_server_has_the_wanted_major(database: Database, postgres_major: int) -> None:
+    if isinstance(database.server, OutsideServer):
+        pytest.skip("an outside server has the major it has")
     with database.connect() as conn:
         assert conn.info.server_version // 10_000 == postgres_major
 
