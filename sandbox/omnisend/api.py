@@ -64,7 +64,8 @@ class Api:
                 world.journal.close(entry, "reset_before_reading")
                 return breakage.reset(raw)
         body = await _body(raw, world.settings.max_body_bytes)
-        reading = request.endpoint.read(body) if request.endpoint is not None and body else NOTHING_READ
+        endpoint = request.endpoint
+        reading = endpoint.read(body) if endpoint is not None and body is not None else NOTHING_READ
         entry = self._open(request, body or b"", reading)
         hit = self._hit(request, reading) if world.faults else None
         if hit is not None:

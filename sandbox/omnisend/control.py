@@ -21,7 +21,7 @@ ENDPOINTS: Final = {
     "GET /_sandbox/received?brand=&after=&limit=": "requests in order of arrival, with findings",
     "GET /_sandbox/summary": "counts, in all and per brand",
     "GET /_sandbox/arrivals": "monotonic instants of all requests",
-    "GET /_sandbox/wait?count=N&of=received|accepted|unique&brand=&timeout=S": "answers when the count is reached",
+    "GET /_sandbox/wait?count=N&of=received|settled|accepted|unique&brand=&timeout=S": "answers when the count is reached",
     "GET /_sandbox/brands": "brands and masked keys",
     "POST /_sandbox/brands": "register or change a brand: {brandID, keys: [{key, permissions?}], …}",
     "GET /_sandbox/faults": "faults in force, with how often they matched and fired",

@@ -210,6 +210,8 @@ class Journal:
         match of:
             case "received":
                 return counts.received
+            case "settled":
+                return counts.statuses.total()
             case "accepted":
                 return counts.accepted
             case "unique":

@@ -9,10 +9,10 @@ import msgspec
 Severity = Literal["rejected", "ignored"]
 """`rejected`: Omnisend answers 400. `ignored`: it answers 202 and the value, or the whole event, has no effect."""
 
-WaitFor = Literal["received", "accepted", "unique"]
+WaitFor = Literal["received", "settled", "accepted", "unique"]
 """What can be counted and waited for.
 
-`received`: every request at the API, whatever came of it. `accepted`: events Omnisend has taken in, also when the
+`received`: every request at the API, whatever came of it. `settled`: those that are over, answered or not. `accepted`: events Omnisend has taken in, also when the
 answer never reached the client. `unique`: the different eventIDs among the accepted.
 """
 

@@ -1,14 +1,18 @@
 """What the stand-in says Omnisend would reject or ignore; each finding has a case here that has it and nothing else."""
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.omnisend.documented import RECOMMENDED
 from sandbox.omnisend.findings import MAX_FINDINGS
 from sandbox.omnisend.names import near_miss
 from sandbox.omnisend.validation import read_event
+from tests.unit.standin.conftest import PROPERTIES, documented_event
 
 
 def put(event: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -332,3 +336,43 @@ def test_rejections_are_named_by_field():
     reading = read_event(b'{"origin": "api", "contact": {"firstName": "Ann"}}')
     assert set(reading.rejections()) == {"eventName", "contact"}
     assert reading.event_name is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(PROPERTIES)),
+    damage=st.lists(st.tuples(st.integers(0, 10_000), json_values), min_size=1, max_size=4),
+)
+def test_no_body_makes_the_reading_fail(name, damage):
+    event = documented_event(name)
+    for where, value in damage:
+        places = list(_places(event))
+        holder, key = places[where % len(places)]
+        holder[key] = value
+    body = json.dumps(event).encode()
+    assert read_event(body) == read_event(body)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e308", b"1" + b"0" * 400, b"1e308"])
+@pytest.mark.parametrize("name", ["totalPrice", "totalTax", "productPrice", "productQuantity"])
+def test_no_number_makes_the_reading_fail(event, name, number):
+    body = json.dumps(event())
+    position = body.index(f'"{name}": ') + len(name) + 4
+    end = min(body.index(",", position), body.index("}", position))
+    read_event(body[:position].encode() + number + body[end:].encode())
+
+
+def _places(value):
+    """Every key of every object and list in it, with what holds it."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, entry in entries:
+        yield value, key
+        if isinstance(entry, dict | list):
+            yield from _places(entry)
