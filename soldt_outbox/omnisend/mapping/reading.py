@@ -157,11 +157,11 @@ def _decimal(value: Any) -> Decimal | None:
                 return None
     except InvalidOperation:
         return None
-    return (
-        number
-        if number.is_finite() and -18 <= number.adjusted() <= 18
-        else (Decimal(0) if number == 0 else None)
-    )
+    if not number.is_finite():
+        return None
+    if number == 0:
+        return Decimal(0)
+    return number if -18 <= number.adjusted() <= 18 else None
 
 
 def amount(value: Any) -> Decimal:
