@@ -164,5 +164,7 @@ class Outcome:
         None  # did Omnisend answer as it should: True, False, or None where it was not asked
     )
     requests_made: int = 0
+    event_id: UUID | None = None
+    contact_hash: str | None = None
     request_log: dict[str, Any] | None = None
     response_log: dict[str, Any] | None = None

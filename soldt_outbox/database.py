@@ -1,0 +1,136 @@
+"""Connections that work in every mode: direct, Supabase's session pooler, and its transaction pooler.
+
+In transaction mode a session is nobody's own: no prepared statements, no session settings. So each statement runs in
+a transaction of its own that first takes the worker's role and a time-out, sent in one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final, LiteralString
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+from soldt_outbox.errors import ConfigurationError
+from soldt_outbox.sql import queries
+
+WORKER_ROLE: Final = "omnisend_worker"
+STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
+
+#: JSON as this project reads and writes it: a number with a fraction is a Decimal, never a float.
+json_loads = msgspec.json.Decoder(float_hook=Decimal).decode
+json_dumps = msgspec.json.Encoder(decimal_format="number").encode
+
+_CONNECT: Final[dict[str, Any]] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_WEAK_TLS: Final = frozenset({"disable", "allow", "prefer"})
+
+
+def connection_options(url: str) -> dict[str, Any]:
+    """What ``url`` says, with keep-alives and time-outs.
+
+    Raises ``ConfigurationError`` for a URL that cannot be read, or that would send data over a network unencrypted.
+    """
+    try:
+        options = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "DATABASE_URL is not a PostgreSQL URL (postgresql://user:password@host:port/database)"
+        ) from None
+    host = str(options.get("host") or "")
+    local = host in ("", "localhost", "::1") or host.startswith(("/", "127."))
+    if not local:
+        mode = str(options.setdefault("sslmode", "require"))
+        if mode in _WEAK_TLS:
+            raise ConfigurationError(
+                f"DATABASE_URL asks for sslmode={mode} to another machine; use require or verify-full"
+            )
+    return _CONNECT | options
+
+
+async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
+    set_json_loads(json_loads, conn)
+    set_json_dumps(json_dumps, conn)
+    conn.prepare_threshold = None
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncDatabase:
+    """A small pool, and every statement in a transaction of its own under the worker's role."""
+
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
+    role: str | None
+
+    async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
+        """The rows of the named statement (see ``soldt_outbox.sql``)."""
+        async with self.transaction() as conn:
+            cursor = await conn.execute(queries[name], parameters)
+        return await cursor.fetchall() if cursor.description is not None else []
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[DictRow]]:
+        """One pipelined transaction: what it executes can be fetched when it is over."""
+        async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
+            await conn.execute(_prologue(self.role), [str(int(STATEMENT_TIMEOUT.total_seconds() * 1000))])
+            yield conn
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+
+def _prologue(role: str | None) -> LiteralString:
+    if role is None:
+        return "select set_config('statement_timeout', %s, true)"
+    # A literal and no parameter: there is one role.
+    return "select set_config('role', 'omnisend_worker', true), set_config('statement_timeout', %s, true)"
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, application_name: str, max_size: int = 3
+) -> AsyncIterator[AsyncDatabase]:
+    """Connect, and find out whether the worker's role must be taken.
+
+    Raises ``psycopg_pool.PoolTimeout`` or ``psycopg.OperationalError`` where the database cannot be reached, and
+    ``ConfigurationError`` where the login may not act as the worker.
+    """
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
+        kwargs=connection_options(url)
+        | {"autocommit": True, "row_factory": dict_row, "application_name": application_name},
+        min_size=1,
+        max_size=max_size,
+        max_idle=300,
+        max_lifetime=1800,
+        timeout=10,
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    await pool.open(wait=True, timeout=15)
+    try:
+        async with pool.connection() as conn:
+            cursor = await conn.execute(queries["who_am_i"])
+            who = await cursor.fetchone()
+        assert who is not None  # noqa: S101 - the statement has one row
+        if who["role_exists"] and not who["may_become_worker"]:
+            raise ConfigurationError(
+                f"{who['login']} may not act as {WORKER_ROLE}: `grant {WORKER_ROLE} to {who['login']}`, or log in as a role that may"
+            )
+        yield AsyncDatabase(pool, WORKER_ROLE if who["role_exists"] and not who["is_worker"] else None)
+    finally:
+        await pool.close()

@@ -1,0 +1,125 @@
+-- What surrounds the protocol: start-up checks, what the worker looks up, maintenance, heartbeat.
+
+-- name: check_schema
+-- Which of this project's tables exist, and the newest columns: a schema older than the code lacks some.
+select count(*) as present
+from information_schema.columns
+where table_schema = 'public' and (table_name, column_name) in (
+  ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
+  ('integrations_omnisend_logs', 'contact_hash'), ('integrations_omnisend_outbox', 'rescues'),
+  ('integrations_omnisend_lanes', 'throttled_until'), ('integrations_omnisend_workers', 'statistics')
+);
+
+-- name: who_am_i
+-- The login role, whether it is the worker's role or may take it, and the server's version.
+select current_user::text as login,
+  exists (select from pg_roles where rolname = 'omnisend_worker') as role_exists,
+  current_user = 'omnisend_worker' as is_worker,
+  coalesce((select pg_has_role(current_user, oid, 'MEMBER') from pg_roles where rolname = 'omnisend_worker'), false) as may_become_worker,
+  current_setting('server_version_num')::int as server_version;
+
+-- name: plaintext_keys
+-- Whether the earlier plaintext api_key column is still there.
+select exists (
+  select from information_schema.columns
+  where table_schema = 'public' and table_name = 'integrations_omnisend' and column_name = 'api_key'
+) as present;
+
+-- name: catalogue_granted
+-- Whether the worker may look up products: revoking this function from its role switches the look-up off.
+select coalesce(has_function_privilege('omnisend_worker', to_regprocedure('omnisend_private.catalogue(uuid[], bigint[])')::oid, 'execute'), false)
+  and to_regclass('public.products') is not null and to_regclass('public.product_variants') is not null
+  and to_regclass('public.collections') is not null and to_regclass('public.collection_products') is not null as granted;
+
+-- name: merchants
+-- Credentials and profile of merchants whose rows were claimed.
+select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.currency, i.country_code, p.slug, p.custom_domain
+from public.integrations_omnisend i
+left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
+where i.merchant_id = any (%(merchants)s::uuid[]);
+
+-- name: any_credential
+-- One stored credential, to prove at start-up that the keys of the environment open what is stored.
+select merchant_id, api_key_enc from public.integrations_omnisend where api_key_enc is not null order by updated_at desc limit 1;
+
+-- name: catalogue
+-- Products of line items, by (merchant, product) pairs.
+select merchant_id, product_id, title, description, images, variants, collections
+from omnisend_private.catalogue(%(merchants)s::uuid[], %(products)s::bigint[]);
+
+-- name: expire_waiting
+-- Expire rows that wait behind a paused or disabled lane past their time to live, a bounded number at a time.
+-- Rows of lanes that run are found expired when they are claimed.
+with waiting as materialized (
+  select l.merchant_id
+  from public.integrations_omnisend_lanes l
+  join public.integrations_omnisend i on i.merchant_id = l.merchant_id
+  where l.paused_until > now() or i.status = 'disabled'
+),
+old as materialized (
+  select o.id
+  from waiting w
+  cross join lateral (
+    select o.id
+    from public.integrations_omnisend_outbox o
+    where o.merchant_id = w.merchant_id and o.state = 'pending' and o.expires_at <= now()
+      and (o.lease_until is null or o.lease_until <= now())
+    order by o.available_at
+    limit %(limit)s
+    for update of o skip locked
+  ) o
+  limit %(limit)s
+),
+expired as (
+  update public.integrations_omnisend_outbox o
+  set state = 'expired', settled_at = now(), payload = null, ordering_key = null, last_error = coalesce(o.last_error, 'expired'),
+      lease_token = null, lease_until = null, leased_by = null
+  from old where o.id = old.id
+  returning o.id, o.merchant_id, o.kind, o.name, o.attempts, o.last_error
+)
+insert into public.integrations_omnisend_logs (merchant_id, kind, name, outbox_id, attempt, outcome, error)
+select merchant_id, kind::text, name, id, attempts, 'expired', 'waited past its time to live: ' || last_error from expired
+returning outbox_id;
+
+-- name: prune_outbox
+-- Delete settled rows older than the retention, a bounded number at a time, oldest ids first. Dead rows go with it,
+-- and with them their payload.
+with old as materialized (
+  select id
+  from public.integrations_omnisend_outbox
+  where id > %(after)s and state <> 'pending' and settled_at < now() - %(retention)s::interval
+  order by id
+  limit %(limit)s
+  for update skip locked
+)
+delete from public.integrations_omnisend_outbox o using old where o.id = old.id returning o.id;
+
+-- name: prune_logs
+-- Delete log rows older than the retention, a bounded number at a time. Ids rise with time, so the oldest come first.
+with old as materialized (
+  select id from public.integrations_omnisend_logs
+  where created_at < now() - %(retention)s::interval
+  order by id
+  limit %(limit)s
+)
+delete from public.integrations_omnisend_logs l using old where l.id = old.id returning l.id;
+
+-- name: beat
+-- The heartbeat; also removes the rows of workers that have not been seen for a day.
+with gone as (
+  delete from public.integrations_omnisend_workers where last_seen_at < now() - interval '1 day'
+)
+insert into public.integrations_omnisend_workers (worker_id, version, statistics)
+values (%(worker_id)s, %(version)s, %(statistics)s)
+on conflict (worker_id) do update set last_seen_at = now(), statistics = excluded.statistics;
+
+-- name: sign_off
+delete from public.integrations_omnisend_workers where worker_id = %(worker_id)s;
+
+-- name: health
+-- What slows a claim down: the oldest snapshot anybody holds, and dead tuples vacuum has not removed.
+select
+  (select max(extract(epoch from now() - xact_start)) from pg_stat_activity
+   where backend_xmin is not null and pid <> pg_backend_pid())::float8 as oldest_snapshot_seconds,
+  n_dead_tup as dead_tuples, n_live_tup as live_tuples
+from pg_stat_user_tables where relid = 'public.integrations_omnisend_outbox'::regclass;

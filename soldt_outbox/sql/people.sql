@@ -1,0 +1,139 @@
+-- What people ask and do through the command line: connect, look, retry.
+
+-- name: connect
+-- Store a verified key. Puts the integration right, forgets what went wrong, and lets waiting rows go.
+with lane as (
+  update public.integrations_omnisend_lanes
+  set paused_until = null, pause_reason = null, failures_in_row = 0, throttled_until = null
+  where merchant_id = %(merchant_id)s
+)
+insert into public.integrations_omnisend (merchant_id, status, auth_type, api_key_enc, brand_id, currency, country_code)
+values (%(merchant_id)s, 'connected', 'api_key', %(api_key_enc)s, %(brand_id)s,
+  coalesce(%(currency)s, 'ZAR'), coalesce(%(country_code)s, 'ZA'))
+on conflict (merchant_id) do update set
+  status = 'connected', auth_type = 'api_key', api_key_enc = excluded.api_key_enc, brand_id = excluded.brand_id,
+  access_token_enc = null, refresh_token_enc = null, token_expires_at = null, scopes = null,
+  currency = coalesce(%(currency)s, integrations_omnisend.currency),
+  country_code = coalesce(%(country_code)s, integrations_omnisend.country_code),
+  last_error = null, last_error_detail = null, updated_at = now()
+returning (xmax = 0) as created;
+
+-- name: disconnect
+-- Wipe the credentials and stop writing events for the merchant.
+update public.integrations_omnisend
+set status = 'disabled', api_key_enc = null, access_token_enc = null, refresh_token_enc = null, token_expires_at = null,
+    last_error = null, last_error_detail = null, updated_at = now()
+where merchant_id = %(merchant_id)s
+returning merchant_id;
+
+-- name: skip_waiting
+-- What still waits for a merchant that was disconnected is not sent, and its personal data goes. A row that a worker
+-- holds at this moment is settled by that worker.
+update public.integrations_omnisend_outbox
+set state = 'skipped', settled_at = now(), payload = null, ordering_key = null, last_error = 'disconnected',
+    lease_token = null, lease_until = null, leased_by = null
+where merchant_id = %(merchant_id)s and state = 'pending' and (lease_until is null or lease_until <= now())
+returning id;
+
+-- name: merchant_exists
+select exists (select from omnisend_private.merchant_profiles(array[%(merchant_id)s::uuid])) as found;
+
+-- name: status
+-- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows are counted).
+select i.merchant_id, p.slug, i.status, i.last_error, i.last_error_detail, i.last_event_at,
+  l.paused_until, l.pause_reason, l.failures_in_row,
+  (select count(*) from (select from public.integrations_omnisend_outbox o
+    where o.merchant_id = i.merchant_id and o.state = 'pending' limit 10001) w) as waiting,
+  (select count(*) from (select from public.integrations_omnisend_outbox o
+    where o.merchant_id = i.merchant_id and o.state = 'dead' and o.available_at = 'infinity' limit 10001) d) as dead,
+  (select extract(epoch from now() - min(o.available_at)) from public.integrations_omnisend_outbox o
+    where o.merchant_id = i.merchant_id and o.state = 'pending' and o.available_at <= now())::float8 as oldest_due_seconds
+from public.integrations_omnisend i
+left join public.integrations_omnisend_lanes l on l.merchant_id = i.merchant_id
+left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
+where i.merchant_id = any (%(merchants)s::uuid[])
+order by i.status = 'connected', p.slug;
+
+-- name: connected_merchants
+select merchant_id from public.integrations_omnisend
+where (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
+order by status = 'connected', updated_at desc limit %(limit)s;
+
+-- name: workers
+select worker_id, version, started_at, last_seen_at, extract(epoch from now() - last_seen_at)::float8 as seen_seconds_ago, statistics
+from public.integrations_omnisend_workers order by last_seen_at desc limit 100;
+
+-- name: logs
+-- The newest attempts, filtered by whatever is given.
+select id, created_at, merchant_id, kind, name, outcome, status_code, attempt, error, outbox_id, event_id, request, response
+from public.integrations_omnisend_logs
+where (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
+  and (%(contact_hash)s::text is null or contact_hash = %(contact_hash)s)
+  and (%(outcome)s::text is null or outcome = %(outcome)s)
+  and (%(outbox_id)s::bigint is null or outbox_id = %(outbox_id)s)
+  and (%(name)s::text is null or name = %(name)s)
+order by id desc
+limit %(limit)s;
+
+-- name: dead
+-- Dead letters, newest first.
+select id, merchant_id, kind::text, name, dedup_key, attempts, rescues, last_error, last_status_code, occurred_at, settled_at, expires_at,
+  expires_at <= now() as past_expiry
+from public.integrations_omnisend_outbox
+where state = 'dead' and available_at = 'infinity' and (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
+order by id desc
+limit %(limit)s;
+
+-- name: retry_dead
+-- The operator puts dead rows back, with fresh attempts; rows past their expiry stay unless they are given new time.
+update public.integrations_omnisend_outbox
+set state = 'pending', attempts = 0, rescues = 0, available_at = now(), settled_at = null,
+    expires_at = greatest(expires_at, now() + %(extend)s::interval)
+where state = 'dead' and available_at = 'infinity'
+  and (%(ids)s::bigint[] is null or id = any (%(ids)s::bigint[]))
+  and (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
+  and (expires_at > now() or %(extend)s::interval > interval '0')
+returning id;
+
+-- name: credentials_page
+-- Stored credentials in the order of merchants, for rotation.
+select merchant_id, api_key_enc, access_token_enc, refresh_token_enc
+from public.integrations_omnisend
+where merchant_id > %(after)s::uuid and (api_key_enc is not null or access_token_enc is not null or refresh_token_enc is not null)
+order by merchant_id
+limit %(limit)s;
+
+-- name: replace_credentials
+-- Re-encrypted credentials, only where the old ciphertext still stands: a key saved meanwhile wins.
+update public.integrations_omnisend
+set api_key_enc = %(api_key_enc)s, access_token_enc = %(access_token_enc)s, refresh_token_enc = %(refresh_token_enc)s
+where merchant_id = %(merchant_id)s
+  and api_key_enc is not distinct from %(old_api_key_enc)s
+  and access_token_enc is not distinct from %(old_access_token_enc)s
+  and refresh_token_enc is not distinct from %(old_refresh_token_enc)s
+returning merchant_id;
+
+-- name: plaintext_page
+-- Plaintext keys of the earlier integration, a page at a time.
+select merchant_id, api_key from public.integrations_omnisend
+where api_key is not null and btrim(api_key) <> '' order by merchant_id limit %(limit)s for update;
+
+-- name: encrypt_one
+-- A key saved through the new way since is newer, and stays.
+update public.integrations_omnisend
+set api_key_enc = coalesce(api_key_enc, %(api_key_enc)s), api_key = null, updated_at = now()
+where merchant_id = %(merchant_id)s;
+
+-- name: drop_plaintext
+alter table public.integrations_omnisend drop column api_key;
+
+-- name: enqueue
+select public.omnisend_enqueue(%(merchant_id)s, %(name)s, %(payload)s::jsonb, %(dedup_key)s, %(occurred_at)s, %(ordering_key)s, %(kind)s) as id;
+
+-- name: enqueue_many
+-- One statement for many events; ids in the order given.
+select public.omnisend_enqueue(e.merchant_id, e.name, e.payload, e.dedup_key, coalesce(e.occurred_at, now()), e.ordering_key, e.kind) as id
+from unnest(%(merchants)s::uuid[], %(names)s::text[], %(payloads)s::jsonb[], %(dedup_keys)s::text[],
+  %(occurred)s::timestamptz[], %(ordering_keys)s::text[], %(kinds)s::text[])
+  with ordinality as e (merchant_id, name, payload, dedup_key, occurred_at, ordering_key, kind, position)
+order by e.position;

@@ -1,0 +1,245 @@
+-- The outbox protocol: find merchants with due rows, claim, renew, settle. Time is always the database's.
+
+-- name: due_merchants
+-- Merchants that have a due row, longest-waiting first, by a loose index scan: one index probe per merchant with
+-- pending rows, whatever their number, and none for settled ones. Creates the lanes that are missing.
+-- A leased row still counts as due; the claim passes it over.
+with recursive merchant as (
+  (
+    select o.merchant_id, o.available_at
+    from public.integrations_omnisend_outbox o
+    where o.state = 'pending'
+    order by o.merchant_id, o.available_at
+    limit 1
+  )
+  union all
+  select n.merchant_id, n.available_at
+  from merchant m
+  cross join lateral (
+    select o.merchant_id, o.available_at
+    from public.integrations_omnisend_outbox o
+    where o.state = 'pending' and o.merchant_id > m.merchant_id
+    order by o.merchant_id, o.available_at
+    limit 1
+  ) n
+),
+due as materialized (
+  select merchant_id, available_at from merchant where available_at <= now()
+),
+new_lane as (
+  insert into public.integrations_omnisend_lanes (merchant_id)
+  select d.merchant_id from due d
+  where not exists (select from public.integrations_omnisend_lanes l where l.merchant_id = d.merchant_id)
+  on conflict do nothing
+)
+select merchant_id from due order by available_at;
+
+-- name: claim
+-- Lease due rows of the given merchants, each within its budget and its share, in order per customer.
+--
+-- gate: connected, not paused, within budget. A lane that another worker is claiming at this moment is passed over:
+--   the lane's row lock serialises claims per merchant, so budget and order hold across workers.
+--   Budget: a generic cell rate algorithm. A request costs `cost` (doubled while throttled); requests worth `burst`
+--   may be ahead of the clock. With failures behind it, a lane whose pause is over sends one row as a probe, and
+--   stays paused for everything else until that row is settled or its lease runs out.
+-- picked: per merchant the oldest due rows whose customer has no earlier pending row. A row whose lease ran out is
+--   taken like any other and counted as rescued; it passes the gates too, because the budget must hold.
+--   The first pending row of a customer is asked for by a scalar subquery and not by `not exists`: one index probe
+--   a row in every plan, where an anti-join may become a hash over all pending rows.
+--   materialized: the planner must not run a locking query twice.
+-- The lease columns stand in no index, so the update is HOT.
+with lane as materialized (
+  select l.merchant_id, l.theoretical_arrival_time - now() as ahead,
+    l.failures_in_row > 0 and l.paused_until is not null as probing,
+    %(interval)s::interval * case when l.throttled_until > now() then 2 else 1 end as cost
+  from public.integrations_omnisend_lanes l
+  join public.integrations_omnisend i on i.merchant_id = l.merchant_id
+  where l.merchant_id = any (%(merchants)s::uuid[])
+    and i.status <> 'disabled'
+    and (l.paused_until is null or l.paused_until <= now())
+    and l.theoretical_arrival_time - now() <= %(burst)s::interval
+      - %(interval)s::interval * case when l.throttled_until > now() then 2 else 1 end
+  order by l.last_served_at
+  limit %(limit)s
+  for update of l skip locked
+),
+gate as materialized (
+  select merchant_id, cost, probing,
+    case when probing then 1
+      else floor(extract(epoch from %(burst)s::interval - greatest(ahead, interval '0')) / extract(epoch from cost))::int
+    end as allowance,
+    greatest(1, %(limit)s / count(*) over ())::int as share
+  from lane
+),
+picked as materialized (
+  select r.id, g.merchant_id
+  from gate g
+  cross join lateral (
+    select o.id
+    from public.integrations_omnisend_outbox o
+    where o.merchant_id = g.merchant_id
+      and o.state = 'pending'
+      and o.available_at <= now()
+      and (o.lease_until is null or o.lease_until <= now())
+      and o.id = coalesce((
+        select e.id
+        from public.integrations_omnisend_outbox e
+        where e.ordering_key = o.ordering_key and e.state = 'pending'
+        order by e.id
+        limit 1
+      ), o.id)
+    order by o.available_at, o.id
+    limit least(g.allowance, g.share)
+    for update of o skip locked
+  ) r
+),
+charged as (
+  update public.integrations_omnisend_lanes l
+  set theoretical_arrival_time = greatest(l.theoretical_arrival_time, now()) + coalesce(p.rows, 0) * g.cost,
+      paused_until = case when g.probing and p.rows > 0 then now() + %(lease)s::interval else l.paused_until end,
+      last_served_at = now()
+  from gate g
+  left join (select merchant_id, count(*) as rows from picked group by merchant_id) p on p.merchant_id = g.merchant_id
+  where l.merchant_id = g.merchant_id
+)
+update public.integrations_omnisend_outbox o
+set lease_token = gen_random_uuid(),
+    lease_until = now() + %(lease)s::interval,
+    leased_by = %(worker_id)s,
+    attempts = o.attempts + 1,
+    rescues = o.rescues + case when o.lease_token is null then 0 else 1 end
+from picked p
+where o.id = p.id
+returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key, o.payload, o.occurred_at, o.expires_at,
+  o.expires_at <= now() as expired, o.attempts, o.rescues, o.lease_token, o.created_at;
+
+-- name: renew
+-- Push back the leases that are still ours; returns the ids that were. A lease that ran out is not revived: another
+-- worker may be about to take the row.
+update public.integrations_omnisend_outbox o
+set lease_until = now() + %(lease)s::interval
+from unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) as held (id, token)
+where o.id = held.id and o.lease_token = held.token and o.state = 'pending' and o.lease_until > now()
+returning o.id;
+
+-- name: settle
+-- Write the outcomes of a batch: each row's new state, only where the lease token still matches, one log row per
+-- attempt, and what the batch says about lanes and integrations. Returns the ids settled: a row that is not among
+-- them was taken by another worker since, and its result is dropped.
+--
+-- Lanes and integrations are locked in the order of merchants, so that two settles cannot deadlock, and are only
+-- written when something changes: in healthy times a settle touches neither.
+with result as materialized (
+  select r.*
+  from unnest(
+    %(ids)s::bigint[], %(tokens)s::uuid[], %(verdicts)s::text[], %(errors)s::text[], %(status_codes)s::int[],
+    %(retry_in)s::interval[], %(uncounted)s::int[], %(requests)s::jsonb[], %(responses)s::jsonb[],
+    %(event_ids)s::uuid[], %(contact_hashes)s::text[], %(logged)s::boolean[]
+  ) as r (id, token, verdict, error, status_code, retry_in, uncounted, request, response, event_id, contact_hash, logged)
+),
+settled as (
+  update public.integrations_omnisend_outbox o
+  set state = case when r.verdict in ('retry', 'release') then 'pending' else r.verdict::public.omnisend_outbox_state end,
+      available_at = case
+        when r.verdict = 'dead' then 'infinity'
+        when r.verdict = 'retry' then now() + coalesce(r.retry_in, interval '0')
+        else o.available_at
+      end,
+      attempts = o.attempts - r.uncounted,
+      payload = case when r.verdict in ('delivered', 'skipped', 'expired') then null else o.payload end,
+      ordering_key = case when r.verdict in ('delivered', 'skipped', 'expired') then null else o.ordering_key end,
+      settled_at = case when r.verdict in ('retry', 'release') then null else now() end,
+      last_error = case when r.verdict = 'delivered' then null else coalesce(r.error, o.last_error) end,
+      last_status_code = coalesce(r.status_code, o.last_status_code),
+      lease_token = null, lease_until = null, leased_by = null
+  from result r
+  where o.id = r.id and o.lease_token = r.token and o.state = 'pending'
+  returning o.id, o.merchant_id, o.kind, o.name, r.verdict, r.error, r.status_code, r.request, r.response,
+    r.event_id, r.contact_hash, o.attempts + r.uncounted as attempt, r.logged
+),
+logged as (
+  insert into public.integrations_omnisend_logs
+    (merchant_id, direction, kind, name, status_code, request, response, outbox_id, event_id, attempt, outcome, error, contact_hash)
+  select merchant_id, 'outbound', kind::text, name, status_code, request, response, id, event_id, attempt, verdict, error, contact_hash
+  from settled where logged
+  order by id
+),
+lane_result as materialized (
+  select l.*
+  from unnest(
+    %(lane_merchants)s::uuid[], %(lane_healthy)s::boolean[], %(lane_failures)s::int[], %(lane_pause)s::interval[],
+    %(lane_reason)s::text[], %(lane_throttle)s::interval[], %(lane_extra)s::int[]
+  ) as l (merchant_id, healthy, failures, pause, reason, throttle, extra)
+),
+lane as materialized (
+  -- A pause ends early only where it was ours; Omnisend's own (THROTTLED) never ends before it was told to.
+  select l.merchant_id, r.healthy, r.pause, r.reason, r.throttle, r.extra,
+    case when r.healthy then 0 else l.failures_in_row + r.failures end as failures,
+    r.healthy and (l.pause_reason is distinct from 'THROTTLED' or l.paused_until <= now()) as unpause
+  from public.integrations_omnisend_lanes l
+  join lane_result r on r.merchant_id = l.merchant_id
+  where r.failures > 0 or l.failures_in_row > 0 or l.paused_until is not null
+    or r.pause is not null or r.extra > 0 or r.throttle is not null
+  order by l.merchant_id
+  for no key update of l
+),
+paced as (
+  -- The breaker: from `breaker_failures` in a row on, the lane pauses, longer each time up to 32 times, with jitter.
+  update public.integrations_omnisend_lanes l
+  set failures_in_row = n.failures,
+      paused_until = case
+        when n.pause is not null then greatest(l.paused_until, now() + n.pause)
+        when n.failures >= %(breaker_failures)s then greatest(l.paused_until, now() + %(breaker_pause)s::interval
+          * (1 + 0.2 * random()) * 2 ^ least(5, n.failures - %(breaker_failures)s))
+        when n.unpause then null
+        else l.paused_until
+      end,
+      pause_reason = case
+        when n.pause is not null then n.reason
+        when n.failures >= %(breaker_failures)s then 'FAILING'
+        when n.unpause then null
+        else l.pause_reason
+      end,
+      throttled_until = coalesce(now() + n.throttle, l.throttled_until),
+      theoretical_arrival_time = l.theoretical_arrival_time + n.extra * %(interval)s::interval
+  from lane n
+  where l.merchant_id = n.merchant_id
+)
+select id from settled;
+
+-- name: note_integrations
+-- What a settled batch says about connections: the last event sent (at most once in ten seconds per merchant), an
+-- error that an admin must act on, or that an error is over. A connection that was disabled meanwhile stays so.
+with result as materialized (
+  select r.*
+  from unnest(%(merchants)s::uuid[], %(delivered)s::boolean[], %(codes)s::text[], %(details)s::text[])
+    as r (merchant_id, delivered, code, detail)
+),
+target as materialized (
+  select i.merchant_id
+  from public.integrations_omnisend i
+  join result r on r.merchant_id = i.merchant_id
+  where i.status <> 'disabled' and (
+    (r.code is not null and (i.status <> 'error' or i.last_error is distinct from r.code))
+    or (r.code is null and r.delivered and (i.status = 'error' or i.last_event_at is null or i.last_event_at < now() - interval '10 seconds'))
+  )
+  order by i.merchant_id
+  for no key update of i
+)
+update public.integrations_omnisend i
+set status = case when r.code is null then 'connected' else 'error' end,
+    last_event_at = case when r.delivered then now() else i.last_event_at end,
+    last_error = r.code,
+    last_error_detail = r.detail,
+    last_error_at = case when r.code is null then i.last_error_at else now() end,
+    updated_at = now()
+from result r
+where i.merchant_id = r.merchant_id and exists (select from target t where t.merchant_id = i.merchant_id);
+
+-- name: release_worker
+-- Hand back whatever a worker still holds, the attempt uncounted.
+update public.integrations_omnisend_outbox o
+set lease_token = null, lease_until = null, leased_by = null, attempts = o.attempts - 1
+from unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) as held (id, token)
+where o.id = held.id and o.lease_token = held.token and o.state = 'pending'
+returning o.id;

@@ -1,0 +1,293 @@
+"""The outbox as the worker sees it: find, claim, renew, settle, and what surrounds them. SQL is in ``sql/``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from soldt_outbox.database import AsyncDatabase
+from soldt_outbox.errors import SchemaError
+from soldt_outbox.rows import (
+    CatalogueProduct,
+    CatalogueVariant,
+    Kind,
+    OutboxRow,
+    Outcome,
+    PauseReason,
+    Verdict,
+)
+
+# The columns that check_schema looks for.
+_SCHEMA_COLUMNS: Final = 6
+_THROTTLED_FOR: Final = timedelta(minutes=10)  # how long the rate stays halved after a 429
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A merchant's share of Omnisend's limit per brand.
+
+    The steady rate is ``requests_per_minute``, and ``burst`` requests may run ahead of it; in any sliding minute at
+    most their sum is granted. Both together stay below the limit, since claims granted over a minute and a bit may
+    reach Omnisend within one.
+    """
+
+    requests_per_minute: float
+    burst: int
+
+    @classmethod
+    def below(cls, limit: int) -> Budget:
+        """90 % of ``limit`` as the steady rate and 4 % as the burst; 6 % is left for jitter."""
+        return cls(requests_per_minute=limit * 0.9, burst=max(1, limit // 25))
+
+    @property
+    def interval(self) -> timedelta:
+        """What one request costs."""
+        return timedelta(minutes=1) / self.requests_per_minute
+
+    @property
+    def burst_interval(self) -> timedelta:
+        return self.interval * self.burst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """After ``failures`` in a row a lane pauses for ``pause``, then twice as long each time, up to 32 times."""
+
+    failures: int = 10
+    pause: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantRecord:
+    """A connection as stored, and the shop's address."""
+
+    merchant_id: UUID
+    status: str
+    api_key_enc: str | None
+    currency: str
+    country_code: str
+    slug: str | None
+    custom_domain: str | None
+
+
+class Store:
+    """The outbox protocol over one database. Every method is one round trip and one transaction."""
+
+    def __init__(self, database: AsyncDatabase, *, budget: Budget, breaker: Breaker | None = None) -> None:
+        self._database = database
+        self._budget = budget
+        self._breaker = breaker or Breaker()
+
+    async def due_merchants(self) -> list[UUID]:
+        """Merchants with a due row, the longest-waiting first."""
+        return [row["merchant_id"] for row in await self._database.run("due_merchants")]
+
+    async def claim(
+        self, merchants: Sequence[UUID], *, limit: int, worker_id: str, lease: timedelta
+    ) -> list[OutboxRow]:
+        """Lease at most ``limit`` due rows of ``merchants``, each merchant within its budget and its share."""
+        rows = await self._database.run(
+            "claim",
+            {
+                "merchants": list(merchants),
+                "limit": limit,
+                "worker_id": worker_id,
+                "lease": lease,
+                "interval": self._budget.interval,
+                "burst": self._budget.burst_interval,
+            },
+        )
+        return [OutboxRow(**row | {"kind": Kind(row["kind"])}) for row in rows]
+
+    async def renew(self, rows: Iterable[OutboxRow], *, lease: timedelta) -> set[int]:
+        """Push the leases back; the ids of the rows that are still ours."""
+        held = list(rows)
+        renewed = await self._database.run("renew", _held(held) | {"lease": lease})
+        return {row["id"] for row in renewed}
+
+    async def release(self, rows: Iterable[OutboxRow]) -> set[int]:
+        """Hand rows back, their attempts uncounted; the ids of those that were still ours."""
+        released = await self._database.run("release_worker", _held(list(rows)))
+        return {row["id"] for row in released}
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> set[int]:
+        """Write outcomes; the ids settled. A row that is missing among them had been taken over: its result is dropped."""
+        parameters = _results(outcomes) | _lanes(outcomes)
+        parameters |= {
+            "interval": self._budget.interval,
+            "breaker_failures": self._breaker.failures,
+            "breaker_pause": self._breaker.pause,
+        }
+        settled = await self._database.run("settle", parameters)
+        notes = _integrations(outcomes)
+        if notes["merchants"]:
+            await self._database.run("note_integrations", notes)
+        return {row["id"] for row in settled}
+
+    async def merchants(self, merchant_ids: Iterable[UUID]) -> dict[UUID, MerchantRecord]:
+        """Connections and shop addresses."""
+        rows = await self._database.run("merchants", {"merchants": list(merchant_ids)})
+        return {
+            row["merchant_id"]: MerchantRecord(**{name: row[name] for name in MerchantRecord.__slots__})
+            for row in rows
+        }
+
+    async def catalogue(self, wanted: Iterable[tuple[UUID, int]]) -> dict[UUID, dict[str, CatalogueProduct]]:
+        """Products with their variants and collections, by merchant and id."""
+        pairs = list(wanted)
+        rows = await self._database.run(
+            "catalogue",
+            {"merchants": [merchant for merchant, _ in pairs], "products": [product for _, product in pairs]},
+        )
+        found: dict[UUID, dict[str, CatalogueProduct]] = defaultdict(dict)
+        for row in rows:
+            found[row["merchant_id"]][str(row["product_id"])] = _product(row)
+        return found
+
+    async def catalogue_granted(self) -> bool:
+        """Whether the worker may look products up."""
+        return bool((await self._database.run("catalogue_granted"))[0]["granted"])
+
+    async def expire_waiting(self, *, limit: int) -> int:
+        """Expire rows that wait too long behind a paused lane; how many."""
+        return len(await self._database.run("expire_waiting", {"limit": limit}))
+
+    async def prune_outbox(self, *, retention: timedelta, after: int, limit: int) -> list[int]:
+        """Delete settled rows older than ``retention`` with ids above ``after``; the ids deleted."""
+        rows = await self._database.run(
+            "prune_outbox", {"retention": retention, "after": after, "limit": limit}
+        )
+        return [row["id"] for row in rows]
+
+    async def prune_logs(self, *, retention: timedelta, limit: int) -> int:
+        """Delete log rows older than ``retention``; how many."""
+        return len(await self._database.run("prune_logs", {"retention": retention, "limit": limit}))
+
+    async def beat(self, worker_id: str, *, version: str, statistics: dict[str, Any]) -> None:
+        """Say that this worker is alive."""
+        await self._database.run(
+            "beat", {"worker_id": worker_id, "version": version, "statistics": Jsonb(statistics)}
+        )
+
+    async def sign_off(self, worker_id: str) -> None:
+        """Say that this worker stopped in an orderly way."""
+        await self._database.run("sign_off", {"worker_id": worker_id})
+
+    async def health(self) -> dict[str, Any]:
+        """The oldest snapshot held, in seconds, and the outbox's dead and live tuples."""
+        rows = await self._database.run("health")
+        return dict(rows[0]) if rows else {}
+
+    async def any_credential(self) -> tuple[UUID, str] | None:
+        """One stored ciphertext of an API key with its merchant."""
+        rows = await self._database.run("any_credential")
+        return (rows[0]["merchant_id"], rows[0]["api_key_enc"]) if rows else None
+
+    async def check_schema(self) -> None:
+        """Raises ``SchemaError`` where this project's tables are missing or older than this code."""
+        present = (await self._database.run("check_schema"))[0]["present"]
+        if present == 0:
+            raise SchemaError(
+                "the outbox's tables are missing: run `soldt-outbox migrate` (or `supabase db push`)"
+            )
+        if present < _SCHEMA_COLUMNS:
+            raise SchemaError(
+                "the outbox's tables are older than this code: run `soldt-outbox migrate` (or `supabase db push`)"
+            )
+
+
+def _held(rows: Sequence[OutboxRow]) -> dict[str, Any]:
+    return {"ids": [row.id for row in rows], "tokens": [row.lease_token for row in rows]}
+
+
+def _json(value: dict[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def _results(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        "ids": [o.row.id for o in outcomes],
+        "tokens": [o.row.lease_token for o in outcomes],
+        "verdicts": [o.verdict.value for o in outcomes],
+        "errors": [o.error for o in outcomes],
+        "status_codes": [o.status_code for o in outcomes],
+        "retry_in": [o.retry_in for o in outcomes],
+        "uncounted": [0 if o.counted else 1 for o in outcomes],
+        "requests": [_json(o.request_log) for o in outcomes],
+        "responses": [_json(o.response_log) for o in outcomes],
+        "event_ids": [o.event_id for o in outcomes],
+        "contact_hashes": [o.contact_hash for o in outcomes],
+        # A row handed back before anything was asked of Omnisend had no attempt.
+        "logged": [o.verdict is not Verdict.RELEASE or o.requests_made > 0 for o in outcomes],
+    }
+
+
+def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
+    grouped: dict[UUID, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        grouped[outcome.row.merchant_id].append(outcome)
+    return grouped
+
+
+def _lanes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What a batch says about each merchant's lane. One sound answer outweighs failures beside it."""
+    lanes = []
+    for merchant_id, results in _by_merchant(outcomes).items():
+        pauses = [o.pause for o in results if o.pause is not None]
+        longest = max(pauses, key=lambda pause: pause.duration, default=None)
+        throttled = any(pause.reason is PauseReason.THROTTLED for pause in pauses)
+        healthy = any(o.healthy for o in results)
+        failures = 0 if healthy else sum(o.healthy is False for o in results)
+        extra = sum(max(0, o.requests_made - 1) for o in results)
+        lanes.append((merchant_id, healthy, failures, longest, throttled, extra))
+    return {
+        "lane_merchants": [lane[0] for lane in lanes],
+        "lane_healthy": [lane[1] for lane in lanes],
+        "lane_failures": [lane[2] for lane in lanes],
+        "lane_pause": [lane[3].duration if lane[3] else None for lane in lanes],
+        "lane_reason": [lane[3].reason.value if lane[3] else None for lane in lanes],
+        "lane_throttle": [_THROTTLED_FOR if lane[4] else None for lane in lanes],
+        "lane_extra": [lane[5] for lane in lanes],
+    }
+
+
+def _integrations(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What a batch says about each merchant's connection: an error to act on, or that events arrive."""
+    notes = []
+    for merchant_id, results in _by_merchant(outcomes).items():
+        broken = next((o.pause for o in results if o.pause is not None and o.pause.breaks_integration), None)
+        delivered = any(o.verdict is Verdict.DELIVERED for o in results)
+        if broken is not None or delivered:
+            notes.append((merchant_id, delivered, broken))
+    return {
+        "merchants": [note[0] for note in notes],
+        "delivered": [note[1] for note in notes],
+        "codes": [note[2].reason.value if note[2] else None for note in notes],
+        "details": [note[2].message if note[2] else None for note in notes],
+    }
+
+
+def _product(row: dict[str, Any]) -> CatalogueProduct:
+    images = row["images"] if isinstance(row["images"], list) else []
+    return CatalogueProduct(
+        id=str(row["product_id"]),
+        title=row["title"],
+        description=row["description"],
+        image_url=next((image for image in images if isinstance(image, str)), None),
+        categories=tuple((str(c["id"]), str(c["title"])) for c in row["collections"] or [] if c.get("title")),
+        variants={str(v["id"]): _variant(v) for v in row["variants"] or []},
+    )
+
+
+def _variant(variant: dict[str, Any]) -> CatalogueVariant:
+    options = variant.get("option_values")
+    title = " / ".join(str(value) for value in options.values()) if isinstance(options, dict) else None
+    return CatalogueVariant(
+        id=str(variant["id"]), sku=variant.get("sku"), image_url=variant.get("image_url"), title=title
+    )
