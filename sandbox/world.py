@@ -19,9 +19,9 @@ from psycopg import sql
 
 from sandbox.postgres import PASSWORD, Server
 from sandbox.supabase_like import create_supabase_database, lock_roles, run_file
+from soldt_outbox.migrations import apply_migrations
 
 _SOLDT = Path(__file__).parent / "soldt"
-_MIGRATIONS = Path(__file__).parent.parent / "supabase" / "migrations"
 
 API_ROLES: Final = frozenset({"anon", "authenticated", "service_role"})
 """Roles nobody logs in as: PostgREST logs in as ``authenticator`` and takes one of them for each request."""
@@ -94,8 +94,8 @@ def prepare_database(
             run_file(conn, _SOLDT / "legacy_omnisend.sql")
             run_file(conn, _SOLDT / "legacy_omnisend_rows.sql")
     if migrations:
-        with database.connect() as conn:
-            _apply(conn)
+        with database.connect(autocommit=True) as conn:  # each file commits by itself
+            apply_migrations(conn)
         let_worker_log_in(server)
     return database
 
@@ -109,9 +109,3 @@ def let_worker_log_in(server: Server) -> None:
                 sql.Identifier(WORKER_ROLE), sql.Literal(PASSWORD)
             )
         )
-
-
-def _apply(conn: psycopg.Connection) -> None:
-    for path in sorted(_MIGRATIONS.glob("*.sql")):
-        with conn.transaction():
-            run_file(conn, path)
