@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from multidict import CIMultiDictProxy
-
 from sandbox.omnisend.answers import Answer
 from sandbox.omnisend.brands import Brand
 from sandbox.omnisend.journal import Entry
 from sandbox.omnisend.validation import NOTHING_READ, Reading
 from sandbox.omnisend.world import World
 
-Headers = CIMultiDictProxy[str]
+Headers = Mapping[str, str]
+"""As aiohttp gives them: names in any case."""
 
 
 def _nothing_to_read(_body: bytes) -> Reading:
