@@ -26,8 +26,9 @@ _PHONE = re.compile(r"(?<![\w.-])(?!\d{4}-\d\d-\d\d)\+?(?:\d[ ().-]{0,2}){8,14}\
 
 def mask_email(email: str) -> str:
     """``ab***@example.com#0123456789abcdef``: two characters, the domain, 16 hex digits of the address's SHA-256."""
-    digest = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:16]
-    local, at, domain = email.strip().rpartition("@")
+    email = email.strip().lower()
+    digest = hashlib.sha256(email.encode("utf-8", "replace")).hexdigest()[:16]
+    local, at, domain = email.rpartition("@")
     if not at:
         return f"***#{digest}"
     shown = local[:2] if len(local) > 2 else ""

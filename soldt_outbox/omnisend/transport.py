@@ -89,7 +89,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             async with session.request(
                 request.method,
                 str(request.url),
-                headers=[(n, v) for n, v in request.headers.items() if n not in _SET_BY_AIOHTTP],
+                headers=[
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in request.headers.raw
+                    if name.lower() not in _SET_BY_AIOHTTP
+                ],
                 data=body,
                 allow_redirects=False,
             ) as answer:
@@ -120,7 +124,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await session.close()
 
 
-_SET_BY_AIOHTTP: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_SET_BY_AIOHTTP: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 # The body is raw and whole: headers that would make httpx decode it are not passed on.
 _DROPPED: Final = frozenset({b"content-encoding", b"transfer-encoding", b"content-length"})
 

@@ -22,7 +22,12 @@ REQUEST = OmnisendRequest(method="POST", path="/events", body=b'{"eventName":"pl
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
-        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
+        (
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length")
+        ),
+        0,
     )
     return head + await reader.readexactly(length)
 
@@ -127,11 +132,12 @@ async def test_a_tls_handshake_that_hangs_was_never_seen():
 
 
 async def test_an_untrusted_certificate_was_never_seen(tmp_path):
+    import datetime as dt
+
     from cryptography import x509  # made here: no key lies in the repository
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
-    import datetime as dt
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -235,7 +241,9 @@ async def test_half_an_answer_may_have_been_seen(half):
             await send_to(url)
 
 
-@pytest.mark.parametrize("noise", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x00" * 20, b"HTTP/9 abc\r\n\r\n"])
+@pytest.mark.parametrize(
+    "noise", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x00" * 20, b"HTTP/9 abc\r\n\r\n"]
+)
 async def test_what_is_not_http_may_have_been_seen(noise):
     async def handle(reader, writer):
         await read_request(reader)
@@ -384,7 +392,16 @@ async def test_cancelling_a_send_cancels_it():
             await sending
 
 
-@pytest.mark.parametrize("url", ["http://api.omnisend.com", "ftp://127.0.0.1", "api.omnisend.com", "https://user:pw@x.com", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.omnisend.com",
+        "ftp://127.0.0.1",
+        "api.omnisend.com",
+        "https://user:pw@x.com",
+        "http://[::1",
+    ],
+)
 def test_keys_are_sent_over_tls_or_not_at_all(url):
     with pytest.raises(ConfigurationError, match="OMNISEND_BASE_URL"):
         OmnisendClient(url, V5)

@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, ORDER, VIEW, parse, row
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import ALIASES, EventName
@@ -16,6 +15,7 @@ from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.redaction import redact_request
 from soldt_outbox.rows import OmnisendRequest, Skip
+from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, ORDER, VIEW, parse, row
 
 ODD = [
     None, True, False, 0, -1, 10**40, 1.5, math.nan, math.inf, -0.0, 1e308, Decimal("NaN"), Decimal("sNaN"),
@@ -27,9 +27,17 @@ ODD = [
 
 json_values = st.recursive(
     st.one_of(
-        st.sampled_from(ODD), st.none(), st.booleans(), st.integers(), st.floats(), st.decimals(), st.text(max_size=20)
+        st.sampled_from(ODD),
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.decimals(),
+        st.text(max_size=20),
     ),
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4)
+    ),
     max_leaves=12,
 )
 names = st.sampled_from(sorted(ALIASES))
@@ -41,9 +49,11 @@ def finds_an_end(name: str, payload) -> None:
     try:
         result = map_event(stored, MERCHANT, CATALOGUE, V5)
     except PayloadRejected as error:
-        assert error.field
-        assert error.problem
-        str(error).encode()
+        result = error
+    if isinstance(result, PayloadRejected):
+        assert result.field
+        assert result.problem
+        assert str(result).encode()
         return
     if isinstance(result, Skip):
         assert result.reason == "missing_identity"
@@ -88,7 +98,7 @@ def test_real_payloads_with_anything_anywhere(name, text, changes):
 
 
 def test_every_odd_value_in_every_place():
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311 - it picks names
     for text in (ORDER, CART, VIEW):
         for place in range(len(list(every_place(parse(text))))):
             for value in ODD:
@@ -102,8 +112,13 @@ def test_every_odd_value_in_every_place():
 @given(st.text(max_size=30))
 @settings(max_examples=50, deadline=None)
 def test_every_alias_of_a_field_with_anything(word):
-    payload = parse(ORDER) | {"tracking": {"code": word, "courierURL": word}, "discounts": [{"amount": 1, "code": word}]}
-    finds_an_end("order_refunded", payload | {"tags": [word], "refundedLineItems": word, "contact": {"name": word}})
+    payload = parse(ORDER) | {
+        "tracking": {"code": word, "courierURL": word},
+        "discounts": [{"amount": 1, "code": word}],
+    }
+    finds_an_end(
+        "order_refunded", payload | {"tags": [word], "refundedLineItems": word, "contact": {"name": word}}
+    )
 
 
 def test_deep_nesting_in_every_place():
@@ -121,7 +136,9 @@ def test_deep_nesting_in_every_place():
 
 
 def every_place(value):
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, child in list(children):
         yield value, key
         yield from every_place(child)

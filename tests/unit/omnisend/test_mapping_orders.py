@@ -1,12 +1,12 @@
 from decimal import Decimal
 
 import pytest
-from tests.unit.omnisend.shapes import CATALOGUE, MERCHANT, ORDER, order, parse, row, sent
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.dialects import V5, V2026_03_15
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, Skip
+from tests.unit.omnisend.shapes import CATALOGUE, MERCHANT, ORDER, order, parse, row, sent
 
 ADDRESS = {
     "address1": "12 Long Street",
@@ -144,7 +144,9 @@ def test_an_event_forces_the_status_it_means():
     late = order(status="pending", payment_status="pending")
     assert sent("order_paid", late)["properties"]["paymentStatus"] == "paid"
     assert sent("order_fulfilled", late)["properties"]["fulfillmentStatus"] == "fulfilled"
-    assert sent("order_fulfilled", order(status="delivered"))["properties"]["fulfillmentStatus"] == "delivered"
+    assert (
+        sent("order_fulfilled", order(status="delivered"))["properties"]["fulfillmentStatus"] == "delivered"
+    )
     assert sent("order_refunded", late)["properties"]["paymentStatus"] == "refunded"
 
 
@@ -243,12 +245,24 @@ def test_json_stored_as_text_is_read():
         ({"items": [{"id": [1], "title": "T", "price": 1, "quantity": 1}]}, r"items\[0\].id", "no id"),
         ({"items": [{"id": 1, "price": 1, "quantity": 1}]}, r"items\[0\].title", "missing"),
         ({"items": [{"id": 1, "title": "T", "price": -5, "quantity": 1}]}, r"items\[0\].price", "negative"),
-        ({"items": [{"id": 1, "title": "T", "price": "five", "quantity": 1}]}, r"items\[0\].price", "not an amount"),
+        (
+            {"items": [{"id": 1, "title": "T", "price": "five", "quantity": 1}]},
+            r"items\[0\].price",
+            "not an amount",
+        ),
         ({"items": [{"id": 1, "title": "T", "quantity": 1}]}, r"items\[0\].price", "missing"),
         ({"items": [{"id": 1, "title": "T", "price": 1, "quantity": 0}]}, r"items\[0\].quantity", "between"),
-        ({"items": [{"id": 1, "title": "T", "price": 1, "quantity": "two"}]}, r"items\[0\].quantity", "whole"),
+        (
+            {"items": [{"id": 1, "title": "T", "price": 1, "quantity": "two"}]},
+            r"items\[0\].quantity",
+            "whole",
+        ),
         ({"items": [{"id": 1, "title": "T", "price": 1, "quantity": 1.5}]}, r"items\[0\].quantity", "whole"),
-        ({"items": [{"id": 1, "title": "T", "price": 1, "quantity": 1}] * 10_000}, "items", "10,000 line items"),
+        (
+            {"items": [{"id": 1, "title": "T", "price": 1, "quantity": 1}] * 10_000},
+            "items",
+            "10,000 line items",
+        ),
         ({"total": -1}, "total", "negative"),
         ({"total": float("nan")}, "total", "not an amount"),
         ({"total": Decimal("Infinity")}, "total", "not an amount"),
@@ -285,7 +299,9 @@ def test_what_is_optional_and_broken_is_left_out(changes, left_out):
 
 
 def test_dates_in_words_are_replaced_for_a_placed_order_and_left_out_later():
-    assert sent("order_placed", order(created_at="yesterday"))["properties"]["createdAt"].startswith("2026-11-21T10")
+    assert sent("order_placed", order(created_at="yesterday"))["properties"]["createdAt"].startswith(
+        "2026-11-21T10"
+    )
     assert "createdAt" not in sent("order_paid", order(created_at="yesterday"))["properties"]
 
 
@@ -306,9 +322,11 @@ def test_nobody_to_tell_about_is_skipped():
     assert result.reason == "missing_identity"
 
 
-@pytest.mark.parametrize(("kind", "name", "field"), [(Kind.PRODUCT, "order_placed", "kind"), (Kind.EVENT, "party", "name")])
+@pytest.mark.parametrize(
+    ("kind", "name", "field"), [(Kind.PRODUCT, "order_placed", "kind"), (Kind.EVENT, "party", "name")]
+)
 def test_what_is_no_event_is_rejected(kind, name, field):
-    with pytest.raises(PayloadRejected, match=f"^{field}:"):
+    with pytest.raises(PayloadRejected, match=rf"^{field}:"):
         map_event(row(name, order(), kind=kind), MERCHANT, {}, V5)
 
 
@@ -319,7 +337,11 @@ def test_a_payload_that_is_no_object_is_rejected(payload):
 
 
 def test_without_a_storefront_there_are_no_links():
-    body = sent("order_placed", order(), merchant=MerchantProfile(merchant_id=MERCHANT.merchant_id, storefront_url=None))
+    body = sent(
+        "order_placed",
+        order(),
+        merchant=MerchantProfile(merchant_id=MERCHANT.merchant_id, storefront_url=None),
+    )
     assert "orderStatusURL" not in body["properties"]
     assert "productURL" not in body["properties"]["lineItems"][0]
 

@@ -1,11 +1,11 @@
 from decimal import Decimal
 
 import pytest
-from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, VIEW, parse, row, sent
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.mapping import product_ids
 from soldt_outbox.rows import MerchantProfile
+from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, VIEW, parse, row, sent
 
 TEA = {
     "productID": "17",
@@ -59,7 +59,13 @@ def test_an_added_product_in_full():
 
 
 def test_the_added_item_is_the_one_the_payload_names():
-    named = {"productID": 17, "productTitle": "Rooibos tea", "productPrice": "89.90", "quantity": "2", "variantID": 42}
+    named = {
+        "productID": 17,
+        "productTitle": "Rooibos tea",
+        "productPrice": "89.90",
+        "quantity": "2",
+        "variantID": 42,
+    }
     body = sent("product_added_to_cart", cart(addedItem=named), catalogue=CATALOGUE)
     assert body["properties"]["addedItem"] == TEA
 
@@ -67,13 +73,17 @@ def test_the_added_item_is_the_one_the_payload_names():
 def test_an_added_item_alone_is_the_cart():
     flat = {"cartID": "c", "productID": 19, "productTitle": "Mug", "productPrice": 50, "quantity": 2}
     for properties in (flat, {"cartID": "c", "addedItem": flat}):
-        got = sent("product_added_to_cart", {"contact": {"email": "a@b.za"}, "properties": properties})["properties"]
+        got = sent("product_added_to_cart", {"contact": {"email": "a@b.za"}, "properties": properties})[
+            "properties"
+        ]
         assert got["addedItem"] == got["lineItems"][0]
         assert got["value"] == 100
 
 
 def test_what_a_cart_lacks_is_computed():
-    got = sent("checkout_started", cart(value=..., currency=..., checkoutURL=..., cartID=...), dedup_key="cart_x")
+    got = sent(
+        "checkout_started", cart(value=..., currency=..., checkoutURL=..., cartID=...), dedup_key="cart_x"
+    )
     assert got["properties"]["value"] == Decimal("229.80")
     assert got["properties"]["currency"] == "ZAR"
     assert got["properties"]["abandonedCheckoutURL"] == "https://tea.example.co.za/checkout"
@@ -112,7 +122,7 @@ def test_line_items_of_carts_have_no_properties_that_only_orders_have():
     ],
 )
 def test_a_broken_cart_is_rejected_by_name(changes, field):
-    with pytest.raises(PayloadRejected, match=f"^{field}:"):
+    with pytest.raises(PayloadRejected, match=rf"^{field}:"):
         sent("added_to_cart", cart(**changes))
 
 
@@ -123,7 +133,7 @@ def test_a_cart_without_any_way_back_is_rejected():
 
 
 def test_a_cart_without_id_under_a_hashed_key_is_rejected():
-    with pytest.raises(PayloadRejected, match="^properties.cartID:"):
+    with pytest.raises(PayloadRejected, match=r"^properties\.cartID:"):
         sent("checkout_started", cart(cartID=None), dedup_key="sha256:00ff")
 
 
@@ -159,9 +169,9 @@ def test_omnisend_s_viewed_product_passes_unchanged():
         "vendor": "V",
         "categories": [{"id": "1", "title": "C"}],
     }
-    assert sent("viewed_product", {"contact": {"email": "a@b.za"}, "properties": {"product": product}})["properties"] == {
-        "product": product
-    }
+    assert sent("viewed_product", {"contact": {"email": "a@b.za"}, "properties": {"product": product}})[
+        "properties"
+    ] == {"product": product}
 
 
 def test_the_event_s_own_name_is_never_a_title_or_a_person():

@@ -1,0 +1,296 @@
+"""Single fields: statuses, phones, names, addresses, money, instants."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from soldt_outbox.events import EventName
+from soldt_outbox.omnisend.mapping.addresses import address
+from soldt_outbox.omnisend.mapping.countries import (
+    COUNTRY_NAMES,
+    SOUTH_AFRICAN_PROVINCES,
+    country_code,
+    province_code,
+)
+from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
+from soldt_outbox.omnisend.mapping.people import Customer, PersonName, email, phone, split_name
+from soldt_outbox.omnisend.mapping.reading import (
+    NotANumber,
+    amount,
+    ident,
+    instant,
+    optional_instant,
+    quantity,
+    text,
+)
+from soldt_outbox.omnisend.mapping.statuses import (
+    FULFILLMENT_WORDS,
+    PAYMENT_WORDS,
+    fulfillment_status,
+    payment_status,
+)
+from soldt_outbox.omnisend.mapping.urls import page, url
+from soldt_outbox.rows import MerchantProfile
+
+NOBODY = Customer(None, None, None, PersonName(None, None))
+
+
+def test_every_event_has_omnisend_s_name_and_version():
+    assert set(OMNISEND_EVENTS) == set(EventName)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("pending", "awaitingPayment"),
+        ("awaiting_payment", "awaitingPayment"),
+        ("paid", "paid"),
+        ("failed", "awaitingPayment"),
+        ("refunded", "refunded"),
+        ("Partially Paid", "partiallyPaid"),
+        ("partiallyRefunded", "partiallyRefunded"),
+        ("voided", "voided"),
+        ("quantum", None),
+        (None, None),
+        (["paid"], None),
+    ],
+)
+def test_payment_words(word, status):
+    assert payment_status(EventName.ORDER_PLACED, word) == status
+
+
+@pytest.mark.parametrize(
+    ("word", "without_parcel", "with_parcel"),
+    [
+        ("pending", "unfulfilled", "unfulfilled"),
+        ("processing", "inProgress", "inProgress"),
+        ("shipped", "fulfilled", "fulfilled"),
+        ("delivered", "delivered", "delivered"),
+        ("cancelled", "unfulfilled", "fulfilled"),
+        ("refunded", "unfulfilled", "fulfilled"),
+        ("restocked", "restocked", "restocked"),
+        ("inProgress", "inProgress", "inProgress"),
+        ("quantum", None, None),
+        (3, None, None),
+    ],
+)
+def test_fulfilment_words(word, without_parcel, with_parcel):
+    assert fulfillment_status(EventName.ORDER_PLACED, word, has_tracking=False) == without_parcel
+    assert fulfillment_status(EventName.ORDER_PLACED, word, has_tracking=True) == with_parcel
+
+
+def test_soldt_s_status_words_are_all_known():
+    assert {
+        "pending",
+        "processing",
+        "shipped",
+        "delivered",
+        "cancelled",
+        "refunded",
+    } <= FULFILLMENT_WORDS.keys()
+    assert {"pending", "awaitingpayment", "paid", "failed", "refunded"} <= PAYMENT_WORDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("raw", "country", "e164"),
+    [
+        ("082 123 4567", "ZA", "+27821234567"),
+        ("+27 82 123 4567", "ZA", "+27821234567"),
+        ("27821234567", "ZA", "+27821234567"),
+        ("0027821234567", "ZA", "+27821234567"),
+        ("+27 (0) 82 123-4567", "ZA", "+27821234567"),
+        (27821234567, "ZA", "+27821234567"),
+        ("+1 202 555 0143", "ZA", "+12025550143"),
+        ("020 7946 0958", "GB", "+442079460958"),
+        ("0821234567", "??", None),
+        ("12", "ZA", None),
+        ("n/a", "ZA", None),
+        ("082", "ZA", None),
+        ("9" * 30, "ZA", None),
+        (True, "ZA", None),
+        (None, "ZA", None),
+    ],
+)
+def test_phones(raw, country, e164):
+    assert phone(raw, country) == e164
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        (" Thandi@Example.CO.ZA ", "thandi@example.co.za"),
+        ("o'neil+tag@example.com", "o'neil+tag@example.com"),
+        ("thandi@example", None),
+        ("a b@example.com", None),
+        ("a@b@example.com", None),
+        ("a@example..com", None),
+        ("x" * 250 + "@a.co", None),
+        (5, None),
+    ],
+)
+def test_emails(raw, clean):
+    assert email(raw) == clean
+
+
+@pytest.mark.parametrize(
+    ("full", "first", "last"),
+    [
+        ("Thandi Nkosi", "Thandi", "Nkosi"),
+        ("  Thabo   van der Merwe ", "Thabo", "van der Merwe"),
+        ("Cher", "Cher", None),
+        ("-", None, None),
+        (None, None, None),
+        ("x" * 80, "x" * 50, None),
+        ("🫖 Tea", "🫖", "Tea"),
+    ],
+)
+def test_names(full, first, last):
+    assert split_name(full) == (first, last)
+
+
+def test_a_soldt_address():
+    given = {"address": "1 Kloof", "city": "Durban", "province": "kwazulu natal", "postalCode": 4001}
+    customer = NOBODY._replace(phone="+27821234567", name=PersonName("T", "N"))
+    assert address(given, customer, "ZA") == {
+        "address1": "1 Kloof",
+        "city": "Durban",
+        "zip": "4001",
+        "state": "kwazulu natal",
+        "stateCode": "KZN",
+        "country": "South Africa",
+        "countryCode": "ZA",
+        "firstName": "T",
+        "lastName": "N",
+        "phone": "+27821234567",
+    }
+
+
+def test_an_address_elsewhere_keeps_its_country_and_gets_no_province_code():
+    found = address(
+        {"address1": "1 High St", "state": "Western Cape", "country": "United Kingdom"}, NOBODY, "ZA"
+    )
+    assert found == {
+        "address1": "1 High St",
+        "state": "Western Cape",
+        "country": "United Kingdom",
+        "countryCode": "GB",
+    }
+    assert address({"city": "X", "country": "na"}, NOBODY, "ZA") == {
+        "city": "X",
+        "country": "Namibia",
+        "countryCode": "NA",
+    }
+    assert address({"city": "X", "country": "Atlantis"}, NOBODY, "ZA") == {"city": "X", "country": "Atlantis"}
+
+
+def test_an_address_that_says_nothing_is_none():
+    assert address({}, NOBODY, "ZA") is None
+    assert address({"country": "ZA"}, NOBODY, "ZA") is None
+    assert address({"address": {"a": 1}}, NOBODY, "ZA") is None
+    assert address([], NOBODY, "ZA") is None
+
+
+def test_countries_and_provinces():
+    assert len(COUNTRY_NAMES) >= 245
+    assert COUNTRY_NAMES["ZA"] == "South Africa"
+    assert all(country_code(name) == code for code, name in COUNTRY_NAMES.items())
+    assert len(set(SOUTH_AFRICAN_PROVINCES.values())) == 9
+    assert province_code("ZA", " western  CAPE") == province_code("ZA", "wc") == "WC"
+    assert province_code("NA", "Western Cape") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (5, "5.00"),
+        ("19.9", "19.90"),
+        (0.1 + 0.2, "0.30"),
+        (19.999, "20.00"),
+        (Decimal("19.995"), "20.00"),
+        (Decimal("1E+2"), "100.00"),
+        ("0", "0.00"),
+        (-0.0, "0.00"),
+    ],
+)
+def test_money_is_exact_to_the_cent(value, expected):
+    assert str(amount(value)).lstrip("-") == expected
+
+
+@pytest.mark.parametrize(
+    "value", [-1, "-0.01", "R5", "1,000.00", "", None, True, [], {}, 10**13, "1e5", Decimal("sNaN"), "٣"]
+)
+def test_what_is_no_money(value):
+    with pytest.raises(NotANumber):
+        amount(value)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(2, 2), ("2", 2), (2.0, 2), (Decimal("3.00"), 3)])
+def test_quantities(value, expected):
+    assert quantity(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-21T10:00:00.123456+00:00", "2026-11-21T10:00:00.123Z"),
+        ("2026-11-21 12:00:00+02", "2026-11-21T10:00:00.000Z"),
+        ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.000Z"),
+        ("2026-11-21T10:00:00", "2026-11-21T10:00:00.000Z"),
+        ("yesterday", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        (1795255200, None),
+    ],
+)
+def test_instants(value, expected):
+    assert optional_instant(value) == expected
+
+
+def test_an_instant_is_in_utc():
+    assert instant(datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-01T00:00:00.000Z"
+    assert instant(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (17, "17"),
+        (" a ", "a"),
+        (Decimal("17.0"), "17"),
+        ("x" * 101, None),
+        (True, None),
+        ([], None),
+        (10**30, None),
+    ],
+)
+def test_ids(value, expected):
+    assert ident(value) == expected
+
+
+def test_long_text_is_cut_and_placeholders_are_nothing():
+    assert text("x" * 60, 50) == "x" * 50
+    assert text(" - ", 50) is None
+    assert text("a\ud800b\0", 50) == "a?b"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/images/a.png",
+        "javascript:alert(1)",
+        "https://",
+        "http://a b",
+        "x" * 10,
+        5,
+        "https://a/" + "x" * 1_000,
+    ],
+)
+def test_what_is_no_web_address(value):
+    assert url(value) is None
+
+
+def test_pages_of_the_storefront():
+    shop = MerchantProfile(merchant_id=None, storefront_url="https://soldt.co.za/s/tea")
+    assert page(shop, "/product", "17") == "https://soldt.co.za/s/tea/product/17"
+    assert page(shop, "/product", "a/../b?c") == "https://soldt.co.za/s/tea/product/a%2F..%2Fb%3Fc"
+    assert page(MerchantProfile(merchant_id=None, storefront_url=None), "/cart") is None
