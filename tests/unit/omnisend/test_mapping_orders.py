@@ -332,7 +332,7 @@ def test_what_is_no_event_is_rejected(kind, name, field):
 
 @pytest.mark.parametrize("payload", [None, [], "x", 7, "{"])
 def test_a_payload_that_is_no_object_is_rejected(payload):
-    with pytest.raises(PayloadRejected, match="^payload:"):
+    with pytest.raises(PayloadRejected, match=r"^payload:"):
         map_event(row("order_placed", payload), MERCHANT, {}, V5)
 
 
