@@ -118,19 +118,19 @@ def _amounts(order: Source, items: list[JsonObject]) -> dict[str, Decimal | bool
     shipping, tax = optional_amount(order.get(SHIPPING)), optional_amount(order.get(TAX))
     discount = optional_amount(order.get(DISCOUNT))
     included = order.get(TAX_INCLUDED)
+    before_tax = subtotal + (shipping or _NO_MONEY)
     if not isinstance(included, bool):
-        # SOLDT does not say. Prices are shown with VAT in South Africa; only a total that adds the tax says otherwise
-        sum_with_tax = subtotal + (shipping or _NO_MONEY) + (tax or _NO_MONEY) - (discount or _NO_MONEY)
-        included = not (tax and sum_with_tax == total)
-    if discount is None:
-        due = subtotal + (shipping or _NO_MONEY) + (_NO_MONEY if included else tax or _NO_MONEY)
-        discount = _NO_MONEY if due == total else None  # where the figures add up without one, there is none
+        # SOLDT does not say. South African prices are shown with VAT; a total above the sum of the parts has it added
+        included = not tax or total <= before_tax
+    if discount is None:  # SOLDT has no column for it: what was not asked for is the discount
+        discount = max(before_tax + (_NO_MONEY if included else tax or _NO_MONEY) - total, _NO_MONEY)
     amounts: dict[str, Decimal | bool] = {
         "totalPrice": total,
         "subTotalPrice": subtotal,
         "subTotalTaxIncluded": included,
+        "totalDiscount": discount,
     }
-    optional = (("shippingPrice", shipping), ("totalTax", tax), ("totalDiscount", discount))
+    optional = (("shippingPrice", shipping), ("totalTax", tax))
     amounts.update((key, found) for key, found in optional if found is not None)
     return amounts
 

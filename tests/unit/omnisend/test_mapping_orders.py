@@ -309,6 +309,27 @@ def test_a_broken_subtotal_is_that_of_the_items():
     assert sent("order_placed", order(subtotal="?"))["properties"]["subTotalPrice"] == Decimal("329.80")
 
 
+@pytest.mark.parametrize(
+    ("figures", "included", "discount"),
+    [
+        ((100, 20, 0, 120), True, 0),
+        ((100, 20, 15, 120), True, 0),
+        ((100, 20, 15, 135), False, 0),
+        ((100, 20, 15, 125), False, 10),
+        ((100, 20, 15, 110), True, 10),
+        ((100, None, None, 90), True, 10),
+        ((100, 0, 0, 130), True, 0),
+    ],
+)
+def test_whether_tax_is_included_and_what_was_taken_off_is_read_from_the_sums(
+    subtotal, shipping, tax, total, included, discount
+):
+    got = sent("order_placed", order(subtotal=subtotal, shipping=shipping, tax=tax, total=total))[
+        "properties"
+    ]
+    assert (got["subTotalTaxIncluded"], got["totalDiscount"]) == (included, discount)
+
+
 def test_control_characters_and_half_emoji_do_not_travel():
     body = sent("order_placed", order(notes="a\0b \ud83d \U0001f600\nnext"))
     assert body["properties"]["note"] == "ab ? \U0001f600\nnext"
