@@ -321,12 +321,9 @@ def test_a_broken_subtotal_is_that_of_the_items():
         ((100, 0, 0, 130), True, 0),
     ],
 )
-def test_whether_tax_is_included_and_what_was_taken_off_is_read_from_the_sums(
-    subtotal, shipping, tax, total, included, discount
-):
-    got = sent("order_placed", order(subtotal=subtotal, shipping=shipping, tax=tax, total=total))[
-        "properties"
-    ]
+def test_whether_tax_is_included_and_what_was_taken_off_is_read_from_the_sums(figures, included, discount):
+    columns = dict(zip(("subtotal", "shipping", "tax", "total"), figures, strict=True))
+    got = sent("order_placed", order(**columns))["properties"]
     assert (got["subTotalTaxIncluded"], got["totalDiscount"]) == (included, discount)
 
 
