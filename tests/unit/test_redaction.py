@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soldt_outbox.redaction import mask_email, mask_phone, redact_request, scrub
+from soldt_outbox.redaction import contact_hash, fingerprint, mask_email, mask_phone, redact_request, scrub
 
 KEY = "0123456789abcdef01234567-AbCdEf0123456789"
 
@@ -108,6 +108,21 @@ def test_a_request_keeps_what_an_admin_needs_and_nothing_personal():
         assert personal not in json.dumps(logged)
 
 
+@pytest.mark.parametrize(
+    ("contact", "identity"),
+    [
+        ({"email": "thandi@example.com", "phone": "+27821234567"}, "thandi@example.com"),
+        ({"phone": "+27821234567"}, "+27821234567"),
+        ({"id": "abc"}, None),
+        (None, None),
+        ("x", None),
+    ],
+)
+def test_a_customer_s_rows_can_be_found_by_who_knows_the_address(contact, identity):
+    body = json.dumps({"eventName": "placed order", "contact": contact}).encode()
+    assert contact_hash(body) == (identity and fingerprint(f" {identity.upper()} "))
+
+
 def test_a_log_row_stays_under_4_kb():
     huge = json.loads(json.dumps(REQUEST))
     item = {
@@ -131,3 +146,4 @@ def test_a_log_row_stays_under_4_kb():
 @given(st.one_of(st.binary(), st.text().map(str.encode), st.just(b"[" * 100_000)))
 def test_any_bytes_can_be_logged(body):
     assert len(json.dumps(redact_request(body))) < 4_096
+    assert contact_hash(body) is None
