@@ -113,7 +113,8 @@ AnswerClass = Delivered | Rejected | Blocked | Throttled | Retired | Later | Swi
 _CATALOGUE: Final = frozenset({Kind.PRODUCT, Kind.CATEGORY})
 _BLOCKED: Final = {402: PauseReason.PAYMENT, 401: PauseReason.AUTH, 403: PauseReason.FORBIDDEN}
 _LATER: Final = frozenset({408, 425})
-_SOON: Final = frozenset({502, 503})
+SOON: Final = frozenset({502, 503})
+"""Statuses that tend to pass in a second or two: worth another try within the lease."""
 
 
 def classify(answer: Answer, *, kind: Kind, dialect: Dialect) -> AnswerClass:  # noqa: PLR0911 - one return per line of the table
@@ -135,7 +136,7 @@ def classify(answer: Answer, *, kind: Kind, dialect: Dialect) -> AnswerClass:  #
             return SwitchCall(switch, words)
     if 400 <= status < 500 and status not in _LATER:
         return Rejected(words)
-    return Later(words, soon=status in _SOON)
+    return Later(words, soon=status in SOON)
 
 
 def _switch(status: int, words: str) -> Switch | None:

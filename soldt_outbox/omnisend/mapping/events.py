@@ -74,7 +74,13 @@ def map_event(
     )
     if len(body) > MAX_BODY_BYTES:
         raise _too_large(payload, len(body))
-    return OmnisendRequest(method="POST", path=dialect.events_path, body=body, event_id=identity)
+    return OmnisendRequest(
+        method="POST",
+        path=dialect.events_path,
+        body=body,
+        event_id=identity,
+        recipient=who.email or who.phone,
+    )
 
 
 def product_ids(row: OutboxRow) -> set[str]:
