@@ -24,29 +24,20 @@ _BEARER = re.compile(r"(?i)\b(bearer|omnisend-api-key|x-api-key)(\s*[:=]\s*|\s+)
 _PHONE = re.compile(r"(?<![\w.-])(?!\d{4}-\d\d-\d\d)\+?(?:\d[ ().-]{0,2}){8,14}\d(?![\w-])")
 
 
-def fingerprint(identity: str) -> str:
-    """16 hex digits of the SHA-256 of an e-mail, trimmed and lower-cased, or of an E.164 phone.
-
-    What ``integrations_omnisend_logs.contact_hash`` holds: a customer's rows can be found by whoever knows the
-    address, and the address cannot be read from them.
-    """
-    return hashlib.sha256(identity.strip().lower().encode("utf-8", "replace")).hexdigest()[:16]
+def contact_hash(address: str) -> str:
+    """Finds a known e-mail (else E.164 phone) again: 16 hex digits of the SHA-256 of it, trimmed and lower-cased."""
+    return hashlib.sha256(address.strip().lower().encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def mask_email(email: str) -> str:
     """``ab***@example.com#0123456789abcdef``: two characters, the domain, 16 hex digits of the address's SHA-256."""
     email = email.strip().lower()
-    digest = fingerprint(email)
+    digest = contact_hash(email)
     local, at, domain = email.rpartition("@")
     if not at:
         return f"***#{digest}"
     shown = local[:2] if len(local) > 2 else ""
     return f"{shown}***@{domain[:MAX_LOGGED_TEXT]}#{digest}"
-
-
-def contact_hash(address: str) -> str:
-    """Finds a known e-mail (else E.164 phone) again: 16 hex digits of the SHA-256 of it, trimmed and lower-cased."""
-    return hashlib.sha256(address.strip().lower().encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def mask_phone(phone: str) -> str:
@@ -140,28 +131,6 @@ def redact_request(body: bytes) -> dict[str, Any]:
     if parsed.properties is not None:
         logged["properties"] = _masked_properties(parsed.properties)
     return logged
-
-
-class _Identity(msgspec.Struct):
-    email: str | None = None
-    phone: str | None = None
-
-
-class _Identified(msgspec.Struct):
-    contact: _Identity | None = None
-
-
-_decode_identity = msgspec.json.Decoder(_Identified).decode
-
-
-def contact_hash(body: bytes) -> str | None:
-    """The fingerprint of the customer that a request body is about: of the e-mail, else of the phone, else none."""
-    try:
-        contact = _decode_identity(body).contact
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    identity = (contact.email or contact.phone) if contact is not None else None
-    return fingerprint(identity) if identity else None
 
 
 def _masked_contact(contact: _Contact) -> dict[str, Any]:

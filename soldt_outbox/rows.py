@@ -53,12 +53,16 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OmnisendRequest:
-    """One HTTP request, complete but for host and credential. ``path`` is beneath the dialect's base path."""
+    """One HTTP request, complete but for host and credential. ``path`` is beneath the dialect's base path.
+
+    ``recipient`` is whom it is about, e-mail else phone, in the form in which it is sent: logs hold its hash.
+    """
 
     method: str
     path: str
     body: bytes
     event_id: UUID | None = None
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soldt_outbox.redaction import contact_hash, fingerprint, mask_email, mask_phone, redact_request, scrub
+from soldt_outbox.redaction import contact_hash, mask_email, mask_phone, redact_request, scrub
 
 KEY = "0123456789abcdef01234567-AbCdEf0123456789"
 
@@ -108,19 +108,9 @@ def test_a_request_keeps_what_an_admin_needs_and_nothing_personal():
         assert personal not in json.dumps(logged)
 
 
-@pytest.mark.parametrize(
-    ("contact", "identity"),
-    [
-        ({"email": "thandi@example.com", "phone": "+27821234567"}, "thandi@example.com"),
-        ({"phone": "+27821234567"}, "+27821234567"),
-        ({"id": "abc"}, None),
-        (None, None),
-        ("x", None),
-    ],
-)
-def test_a_customer_s_rows_can_be_found_by_who_knows_the_address(contact, identity):
-    body = json.dumps({"eventName": "placed order", "contact": contact}).encode()
-    assert contact_hash(body) == (identity and fingerprint(f" {identity.upper()} "))
+def test_a_customer_s_rows_can_be_found_by_who_knows_the_address():
+    assert contact_hash(" Thandi@Example.com ") == "0101c9523fc13962"
+    assert mask_email("thandi@example.com").endswith(contact_hash("thandi@example.com"))
 
 
 def test_a_log_row_stays_under_4_kb():
@@ -146,4 +136,3 @@ def test_a_log_row_stays_under_4_kb():
 @given(st.one_of(st.binary(), st.text().map(str.encode), st.just(b"[" * 100_000)))
 def test_any_bytes_can_be_logged(body):
     assert len(json.dumps(redact_request(body))) < 4_096
-    assert contact_hash(body) is None

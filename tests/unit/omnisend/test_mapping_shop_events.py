@@ -3,8 +3,9 @@ from decimal import Decimal
 import pytest
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.mapping import product_ids
-from soldt_outbox.rows import MerchantProfile
+from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.omnisend.mapping import map_event, product_ids
+from soldt_outbox.rows import MerchantProfile, OmnisendRequest
 from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, VIEW, parse, row, sent
 
 TEA = {
@@ -192,3 +193,14 @@ def test_a_viewed_product_without_title_takes_the_catalogue_s():
 def test_the_products_to_look_up():
     assert product_ids(row("product_viewed", parse(VIEW))) == {"17"}
     assert product_ids(row("added_to_cart", parse(CART))) == {"17", "19"}
+
+
+def test_the_recipient_is_whom_the_request_is_sent_about():
+    for contact, recipient in (
+        ({"email": "A@B.za", "phone": "0821234567"}, "a@b.za"),
+        ({"phone": "082 123 4567"}, "+27821234567"),
+        ({"id": "0123456789abcdef01234567"}, None),
+    ):
+        request = map_event(row("checkout_started", cart() | {"contact": contact}), MERCHANT, {}, V5)
+        assert isinstance(request, OmnisendRequest)
+        assert request.recipient == recipient
