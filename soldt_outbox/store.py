@@ -189,6 +189,10 @@ class Store:
         rows = await self._database.run("any_credential")
         return (rows[0]["merchant_id"], rows[0]["api_key_enc"]) if rows else None
 
+    async def plaintext_keys(self) -> bool:
+        """Whether the earlier plaintext column is still there."""
+        return bool((await self._database.run("plaintext_keys"))[0]["present"])
+
     async def check_schema(self) -> None:
         """Raises ``SchemaError`` where this project's tables are missing or older than this code."""
         present = (await self._database.run("check_schema"))[0]["present"]

@@ -18,8 +18,9 @@ from soldt_outbox.omnisend.answers import ANSWER_HEADERS, Answer, AnswerClass, D
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.transport import AiohttpTransport
 from soldt_outbox.rows import Kind, OmnisendRequest
+from soldt_outbox.version import __version__
 
-USER_AGENT: Final = "soldt-outbox/0.1"
+USER_AGENT: Final = f"soldt-outbox/{__version__}"
 BRAND_PATH: Final = "/brands/current"
 
 _HEADERS_KEPT: Final = {name.encode(): name for name in ANSWER_HEADERS}

@@ -1,0 +1,53 @@
+"""``python -m worker``: the process that sends what the outbox holds. Configured by the environment alone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+
+from soldt_outbox.errors import OutboxError
+from soldt_outbox.settings import Settings
+from worker import app
+from worker.telemetry import configure_logging
+
+_EPILOG = """\
+Everything is set by environment variables (or .env); .env.example lists them all. The two it cannot do without:
+  DATABASE_URL             postgresql://user:password@host:5432/postgres
+  OUTBOX_ENCRYPTION_KEYS   what `soldt-outbox keygen` prints last
+
+SIGTERM stops it in order: nothing new is claimed, requests under way are finished and recorded, the rest is
+handed back. Exit codes: 0 stopped in order, 1 a failure it could not recover from, 2 cannot start as configured.
+"""
+
+
+def main() -> int:
+    """Run the worker; the exit code."""
+    argparse.ArgumentParser(
+        prog="python -m worker",
+        description="Sends the events that wait in the Omnisend outbox.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        settings = Settings.load()
+        configure_logging(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(app.run(settings))
+    except OutboxError as error:
+        print(f"worker: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
+        return 2
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

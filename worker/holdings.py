@@ -1,0 +1,83 @@
+"""The rows this process holds under a lease, and until when it may believe so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from soldt_outbox.rows import OutboxRow
+
+# A row is not sent in the last stretch of its lease: a request under way must end before another worker may begin.
+_MARGIN = timedelta(seconds=12)  # the client's time-out, and two for the clock
+
+
+class Holdings:
+    """Rows in hand by id, how many of each merchant, and a signal whenever there are fewer.
+
+    Deadlines are reckoned on this machine's monotonic clock from before the claim was asked for, so that they are
+    never later than the database's.
+    """
+
+    def __init__(self, lease: timedelta, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease.total_seconds()
+        self._clock = clock
+        self._rows: dict[int, OutboxRow] = {}
+        self._deadlines: dict[int, float] = {}
+        self.of_merchant: Counter[UUID] = Counter()
+        self._fewer = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, rows: Iterable[OutboxRow], *, asked_at: float) -> None:
+        """Rows of a claim that was asked for at ``asked_at`` (of this clock)."""
+        for row in rows:
+            self._rows[row.id] = row
+            self._deadlines[row.id] = asked_at + self._lease
+            self.of_merchant[row.merchant_id] += 1
+
+    def let_go(self, row: OutboxRow) -> None:
+        """Settled, handed back, or lost."""
+        if self._rows.get(row.id) is row:
+            del self._rows[row.id], self._deadlines[row.id]
+            self.of_merchant[row.merchant_id] -= 1
+            if not self.of_merchant[row.merchant_id]:
+                del self.of_merchant[row.merchant_id]
+            self._fewer.set()
+
+    def may_send(self, row: OutboxRow) -> bool:
+        """Whether the lease lasts long enough for a request. A process that was stopped and woken up finds here that it is too late."""
+        deadline = self._deadlines.get(row.id)
+        return (
+            self._rows.get(row.id) is row
+            and deadline is not None
+            and self._clock() < deadline - _MARGIN.total_seconds()
+        )
+
+    def ageing(self, *, older_than: float) -> list[OutboxRow]:
+        """Rows whose lease has run for ``older_than`` seconds."""
+        latest = self._clock() + self._lease - older_than
+        return [row for row_id, row in self._rows.items() if self._deadlines[row_id] <= latest]
+
+    def renewed(self, rows: Iterable[OutboxRow], *, asked_at: float) -> None:
+        """The database pushed these leases back."""
+        for row in rows:
+            if row.id in self._deadlines:
+                self._deadlines[row.id] = asked_at + self._lease
+
+    def lose(self, row: OutboxRow) -> bool:
+        """The database says the lease is not ours any more: the row must not be sent. Whether it was still in hand."""
+        if self._rows.get(row.id) is not row:
+            return False
+        self._deadlines[row.id] = 0.0
+        return True
+
+    async def wait_for_fewer(self, than: int) -> None:
+        """Return when fewer than ``than`` rows are in hand."""
+        while len(self._rows) >= than:
+            self._fewer.clear()
+            await self._fewer.wait()

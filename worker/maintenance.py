@@ -1,0 +1,114 @@
+"""What a running worker does beside sending: heartbeat, expiry behind paused lanes, pruning, a word about the table's health."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from soldt_outbox.settings import Settings
+from soldt_outbox.store import Store
+from worker.claiming import Claimer
+from worker.holdings import Holdings
+from worker.settling import PASSING
+from worker.telemetry import Statistics
+
+log = structlog.get_logger()
+
+BEAT_S: Final = 10.0
+EXPIRE_S: Final = 30.0
+PRUNE_S: Final = 600.0
+HEALTH_S: Final = 120.0
+BATCH: Final = 1000  # rows per statement: some tens of milliseconds, so that no snapshot is held for long
+OLD_SNAPSHOT_S: Final = 300.0  # past this, dead tuples pile up that vacuum may not remove
+DEAD_TUPLE_SHARE: Final = 0.5
+
+
+class Maintenance:
+    """Small periodic tasks; each statement is bounded, and a failure waits for the next turn."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        statistics: Statistics,
+        holdings: Holdings,
+        claimer: Claimer,
+        *,
+        worker_id: str,
+        version: str,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._statistics = statistics
+        self._holdings = holdings
+        self._claimer = claimer
+        self._worker_id = worker_id
+        self._version = version
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_every(BEAT_S, self.beat, at_once=True))
+            tasks.create_task(_every(EXPIRE_S, self._expire))
+            tasks.create_task(_every(PRUNE_S, self._prune))
+            tasks.create_task(_every(HEALTH_S, self._look_at_health))
+
+    async def beat(self) -> None:
+        """Write the heartbeat, with what this process did so far."""
+        statistics = self._statistics.as_dict(
+            in_hand=len(self._holdings),
+            seconds_since_claim=round(time.monotonic() - self._claimer.last_success, 1),
+        )
+        await self._store.beat(self._worker_id, version=self._version, statistics=statistics)
+        log.info("heartbeat", **statistics)
+
+    async def _expire(self) -> None:
+        while (expired := await self._store.expire_waiting(limit=BATCH)) > 0:
+            self._statistics.count("expired_waiting", expired)
+            log.info("expired behind paused lanes", rows=expired)
+
+    async def _prune(self) -> None:
+        after = 0
+        while ids := await self._store.prune_outbox(
+            retention=timedelta(days=self._settings.retention_days), after=after, limit=BATCH
+        ):
+            after = max(ids)
+            self._statistics.count("pruned", len(ids))
+        while await self._store.prune_logs(
+            retention=timedelta(days=self._settings.log_retention_days), limit=BATCH
+        ):
+            pass
+
+    async def _look_at_health(self) -> None:
+        health = await self._store.health()
+        snapshot = health.get("oldest_snapshot_seconds") or 0.0
+        dead, live = health.get("dead_tuples") or 0, health.get("live_tuples") or 0
+        if snapshot > OLD_SNAPSHOT_S:
+            log.warning(
+                "somebody holds an old snapshot: vacuum cannot clean up behind us and claims slow down; look for it in pg_stat_activity",
+                oldest_snapshot_seconds=round(snapshot),
+            )
+        if dead > 10 * BATCH and dead > DEAD_TUPLE_SHARE * (live + dead):
+            log.warning(
+                "the outbox holds many dead tuples: is autovacuum running?",
+                dead_tuples=dead,
+                live_tuples=live,
+            )
+
+
+async def _every(seconds: float, task: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
+    """Run ``task`` again and again, with a jitter that keeps a fleet of workers apart."""
+    if not at_once:
+        await asyncio.sleep(seconds * random.uniform(0.1, 1.0))  # noqa: S311 - jitter needs no secrecy
+    while True:
+        try:
+            await task()
+        except PASSING as error:
+            log.warning("maintenance failed", task=task.__name__, error=type(error).__name__)
+        await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311

@@ -1,0 +1,181 @@
+"""From how an attempt ended to what becomes of the row, its merchant's lane and the connection: pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, assert_never
+
+from soldt_outbox.backoff import RetryPolicy, told_wait
+from soldt_outbox.errors import MayHaveBeenSeen, NeverSeen, PayloadRejected, TransportError
+from soldt_outbox.omnisend.answers import (
+    AnswerClass,
+    Blocked,
+    Delivered,
+    Later,
+    Rejected,
+    Retired,
+    SwitchCall,
+    Throttled,
+)
+from soldt_outbox.rows import OutboxRow, Outcome, Pause, PauseReason, Skip, Verdict
+
+# How long a lane waits before one row goes out to see whether a refused key works again. A new `connect` ends the
+# wait at once; without one, a mistake on Omnisend's side must not silence a shop until somebody notices.
+BLOCKED_FOR: Final = timedelta(minutes=15)
+CREDENTIAL_FOR: Final = timedelta(minutes=5)  # shorter: nothing is asked of Omnisend
+
+_SENTENCES: Final = {
+    PauseReason.AUTH: "Omnisend refused the API key: it is invalid or was revoked. Create a key at Omnisend and connect again; waiting events are then sent.",
+    PauseReason.FORBIDDEN: "The API key lacks a permission: sending events needs events.write. Add it at Omnisend (it takes up to five minutes) or connect with another key.",
+    PauseReason.PAYMENT: "Omnisend answers that the account's plan or payment does not allow this. Check billing at Omnisend; waiting events are then sent.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What is known of an attempt beside how it ended. ``status`` is the last answer's, if there was one."""
+
+    row: OutboxRow
+    requests_made: int
+    status: int | None
+    log: dict[str, Any]  # common fields of the Outcome: event_id, contact_hash, request_log
+    milliseconds: int
+
+
+def settled(attempt: Attempt, verdict: Verdict, error: str | None = None, **more: Any) -> Outcome:
+    """An outcome with what every attempt's log row holds."""
+    response: dict[str, Any] = {"requests": attempt.requests_made, "milliseconds": attempt.milliseconds}
+    if error is not None:
+        response["message"] = error
+    return Outcome(
+        row=attempt.row,
+        verdict=verdict,
+        error=error,
+        status_code=attempt.status,
+        requests_made=attempt.requests_made,
+        response_log=response,
+        **attempt.log,
+        **more,
+    )
+
+
+def of_answer(  # noqa: PLR0911 - one return per class of answer
+    attempt: Attempt, meaning: AnswerClass, *, policy: RetryPolicy, rng: random.Random
+) -> Outcome:
+    """The outcome of a whole answer."""
+    match meaning:
+        case Delivered():
+            return settled(attempt, Verdict.DELIVERED, healthy=True)
+        case Rejected(words):
+            return settled(attempt, Verdict.DEAD, f"Omnisend refused it: {words}", healthy=True)
+        case Blocked(reason, words):
+            pause = Pause(
+                reason=reason, duration=BLOCKED_FOR, message=_SENTENCES[reason], breaks_integration=True
+            )
+            return settled(
+                attempt, Verdict.RELEASE, f"{reason}: {words}", counted=False, pause=pause, healthy=False
+            )
+        case Throttled(wait, told_by, words):
+            told = told_wait(wait, rng)
+            message = f"Omnisend's limit was reached; waiting {told.total_seconds():.0f} s (told by {told_by}): {words}"
+            pause = Pause(reason=PauseReason.THROTTLED, duration=told, message=message)
+            return settled(attempt, Verdict.RELEASE, message, counted=False, pause=pause)
+        case Retired(words):
+            return settled(
+                attempt, Verdict.RELEASE, f"Omnisend retired this version of its API: {words}", counted=False
+            )
+        case Later(words):
+            return _later(attempt, f"Omnisend could not take it: {words}", policy=policy, rng=rng)
+        case SwitchCall(_, words):  # only catalogue calls are answered so, and none is sent yet
+            return settled(attempt, Verdict.DEAD, f"Omnisend refused it: {words}", healthy=True)
+        case _:
+            assert_never(meaning)
+
+
+def of_transport_error(
+    attempt: Attempt, error: TransportError, *, policy: RetryPolicy, rng: random.Random
+) -> Outcome:
+    """The outcome of a request without a whole answer. Where it may have been seen, the log says so."""
+    if isinstance(error, MayHaveBeenSeen):
+        words = f"no whole answer ({error}): Omnisend may have acted; sent again with the same eventID and eventTime"
+    elif isinstance(error, NeverSeen):
+        words = f"Omnisend could not be reached ({error})"
+    else:
+        words = f"no answer ({error})"
+    return _later(attempt, words, policy=policy, rng=rng)
+
+
+def of_skip(row: OutboxRow, skip: Skip) -> Outcome:
+    """Nothing to send."""
+    return Outcome(row=row, verdict=Verdict.SKIPPED, error=f"{skip.reason}: {skip.detail}")
+
+
+def of_rejected_payload(row: OutboxRow, error: PayloadRejected) -> Outcome:
+    """A payload that cannot become a request is dead at once: it will not change."""
+    return Outcome(row=row, verdict=Verdict.DEAD, error=f"cannot be sent: {error}"[:1000])
+
+
+def of_defect(row: OutboxRow, error: Exception, *, policy: RetryPolicy, rng: random.Random) -> Outcome:
+    """An exception nobody foresaw: tried again as a later version of this program may do better, then dead."""
+    wait = policy.next_wait(row.attempts, rng)
+    words = f"a defect in the worker ({type(error).__name__}); see its log for event {row.id}"
+    if wait is None:
+        return Outcome(row=row, verdict=Verdict.DEAD, error=words)
+    return Outcome(row=row, verdict=Verdict.RETRY, retry_in=wait, error=words)
+
+
+def of_expiry(row: OutboxRow) -> Outcome:
+    """Old news."""
+    return Outcome(row=row, verdict=Verdict.EXPIRED, error="waited past its time to live")
+
+
+def of_too_many_rescues(row: OutboxRow) -> Outcome:
+    """A row in whose hands workers keep dying."""
+    return Outcome(
+        row=row,
+        verdict=Verdict.DEAD,
+        error=f"its lease ran out {row.rescues} times: workers stopped or stalled while sending it",
+    )
+
+
+def of_unusable_credential(row: OutboxRow, problem: str) -> Outcome:
+    """No key, or one that cannot be opened: nobody was asked, the lane waits for an operator or an admin."""
+    message = f"The stored API key cannot be used ({problem}). Connect again; waiting events are then sent."
+    pause = Pause(
+        reason=PauseReason.CREDENTIAL, duration=CREDENTIAL_FOR, message=message, breaks_integration=True
+    )
+    return Outcome(
+        row=row,
+        verdict=Verdict.RELEASE,
+        error=f"CREDENTIAL: {problem}",
+        counted=False,
+        pause=pause,
+        healthy=False,
+    )
+
+
+def handed_back(row: OutboxRow) -> Outcome:
+    """Not sent; as if it had not been claimed."""
+    return Outcome(row=row, verdict=Verdict.RELEASE, counted=False)
+
+
+def of_cut_off(attempt: Attempt) -> Outcome:
+    """Still under way when the worker had to stop."""
+    return settled(
+        attempt,
+        Verdict.RETRY,
+        "cut off as the worker stopped: Omnisend may have acted; sent again with the same eventID and eventTime",
+        retry_in=timedelta(),
+        counted=False,
+    )
+
+
+def _later(attempt: Attempt, words: str, *, policy: RetryPolicy, rng: random.Random) -> Outcome:
+    wait = policy.next_wait(attempt.row.attempts, rng)
+    if wait is None:
+        return settled(
+            attempt, Verdict.DEAD, f"{words} (attempt {attempt.row.attempts}, the last)", healthy=False
+        )
+    return settled(attempt, Verdict.RETRY, words, retry_in=wait, healthy=False)

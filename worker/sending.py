@@ -1,0 +1,152 @@
+"""One row from claimed to its outcome: judge it, map it, send it, say how it ended. Holds no transaction."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
+from soldt_outbox.errors import CredentialError, PayloadRejected, TransportError
+from soldt_outbox.omnisend.answers import Answer, Retired, classify
+from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.dialects import Dialect
+from soldt_outbox.omnisend.mapping import map_event
+from soldt_outbox.redaction import contact_hash, redact_request
+from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Verdict
+from worker import outcomes
+from worker.lanes import Lanes
+from worker.outcomes import Attempt
+from worker.retrying import send_within_lease
+from worker.shops import Shop, Surroundings
+
+log = structlog.get_logger()
+
+MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
+_UNKNOWN_KIND_WAIT: Final = timedelta(minutes=30)  # for a newer worker, which a deploy brings
+
+
+class UnderWay:
+    """An attempt while it lasts: how many requests it made, and what its log row will hold."""
+
+    __slots__ = ("log", "requests", "row", "started", "status")
+
+    def __init__(self, row: OutboxRow) -> None:
+        self.row = row
+        self.requests = 0
+        self.status: int | None = None
+        self.log: dict[str, Any] = {}
+        self.started = time.monotonic()
+
+    def ended(self) -> Attempt:
+        return Attempt(
+            row=self.row,
+            requests_made=self.requests,
+            status=self.status,
+            log=self.log,
+            milliseconds=round((time.monotonic() - self.started) * 1000),
+        )
+
+
+class Sender:
+    """Sends rows over one client. Has no state of its own but the random source of its jitter."""
+
+    def __init__(
+        self,
+        client: OmnisendClient,
+        dialect: Dialect,
+        lanes: Lanes,
+        *,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client = client
+        self._dialect = dialect
+        self._lanes = lanes
+        self._policy = policy
+        self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
+
+    async def deliver(self, attempt: UnderWay, surroundings: Surroundings) -> Outcome:
+        """How this row's attempt ended. Raises only what cancels it."""
+        row = attempt.row
+        try:
+            unsent = self._judge(row, surroundings.shops.get(row.merchant_id))
+            if unsent is not None:
+                return unsent
+            shop = surroundings.shops[row.merchant_id]
+            request = map_event(
+                row, shop.profile, surroundings.catalogue.get(row.merchant_id, {}), self._dialect
+            )
+            if isinstance(request, Skip):
+                return outcomes.of_skip(row, request)
+            return await self._send(attempt, request, shop)
+        except PayloadRejected as error:
+            return outcomes.of_rejected_payload(row, error)
+        except Exception as error:  # noqa: BLE001 - one row's defect must not stop the others
+            # The traceback's source lines are ours; the message might repeat the payload and is left out.
+            log.error(  # noqa: TRY400 - see above
+                "defect", outbox_id=row.id, error=type(error).__name__, where=_where(error)
+            )
+            return outcomes.of_defect(row, error, policy=self._policy, rng=self._rng)
+
+    def _judge(self, row: OutboxRow, shop: Shop | None) -> Outcome | None:
+        """The outcome of a row that is not to be sent, or ``None``."""
+        if row.rescues >= MAX_RESCUES:
+            return outcomes.of_too_many_rescues(row)
+        if row.expired:
+            return outcomes.of_expiry(row)
+        if shop is None or shop.disabled or self._lanes.is_held(row.merchant_id):
+            return outcomes.handed_back(row)
+        if shop.problem is not None:
+            self._lanes.hold(row.merchant_id, outcomes.CREDENTIAL_FOR)
+            return outcomes.of_unusable_credential(row, shop.problem)
+        if row.kind is not Kind.EVENT:
+            return Outcome(
+                row=row,
+                verdict=Verdict.RETRY,
+                retry_in=_UNKNOWN_KIND_WAIT,
+                counted=False,
+                error=f"this worker does not know kind {row.kind} yet; deploy one that does",
+            )
+        return None
+
+    async def _send(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Outcome:
+        attempt.log = {
+            "event_id": request.event_id,
+            "contact_hash": contact_hash(request.recipient) if request.recipient else None,
+            "request_log": redact_request(request.body),
+        }
+        key = shop.api_key
+        assert key is not None  # noqa: S101 - _judge let only shops with a key pass
+
+        async def once() -> Answer:
+            attempt.requests += 1
+            return await self._client.send(request, key)
+
+        try:
+            answer = await send_within_lease(once)
+        except TransportError as error:
+            return outcomes.of_transport_error(attempt.ended(), error, policy=self._policy, rng=self._rng)
+        except CredentialError as error:
+            self._lanes.hold(attempt.row.merchant_id, outcomes.CREDENTIAL_FOR)
+            return outcomes.of_unusable_credential(attempt.row, str(error))
+        attempt.status = answer.status
+        meaning = classify(answer, kind=attempt.row.kind, dialect=self._dialect)
+        outcome = outcomes.of_answer(attempt.ended(), meaning, policy=self._policy, rng=self._rng)
+        if outcome.pause is not None:
+            self._lanes.hold(attempt.row.merchant_id, outcome.pause.duration)
+        if isinstance(meaning, Retired):
+            self._lanes.retire(meaning.words)
+        return outcome
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    place = "?"
+    while trace is not None:
+        place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
