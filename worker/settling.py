@@ -145,7 +145,7 @@ def _report(outcome: Outcome) -> None:
         outcome.verdict.value,
         outbox_id=row.id,
         merchant_id=str(row.merchant_id),
-        event=row.name,
+        name=row.name,
         correlation_id=str(outcome.event_id) if outcome.event_id else f"row-{row.id}",
         attempt=row.attempts,
         status=outcome.status_code,
