@@ -67,12 +67,13 @@ comment on column public.integrations_omnisend_outbox.lease_token is
 
 create table public.integrations_omnisend_lanes (
   merchant_id uuid primary key,
-  theoretical_arrival_time timestamptz not null default '-infinity',
+  -- Not -infinity: PostgreSQL 15 cannot subtract from it, nor can Python read it.
+  theoretical_arrival_time timestamptz not null default 'epoch',
   throttled_until timestamptz,
   paused_until timestamptz,
   pause_reason text,
   failures_in_row int not null default 0,
-  last_served_at timestamptz not null default '-infinity'
+  last_served_at timestamptz not null default 'epoch'
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
 
 comment on table public.integrations_omnisend_lanes is
