@@ -62,7 +62,16 @@ declare
   ], null);
 begin
   if v_names <> '{}' then
-    perform omnisend_private.write_order_events(new, v_names);
+    -- What is written already is not tried again: the insert would wait for a worker that rewrites the row just now.
+    perform omnisend_private.write_order_events(new, array(
+      select n.name
+      from unnest(v_names) with ordinality as n (name, position)
+      where not exists (
+        select from public.integrations_omnisend_outbox o
+        where o.merchant_id = new.merchant_id and o.kind = 'event' and o.name = n.name and o.dedup_key = new.id::text
+      )
+      order by n.position
+    ));
   end if;
   -- Tracking that arrives while order_fulfilled waits is taken along. A row that a worker holds at this very
   -- moment is passed over: an admin's click never waits for a worker.
