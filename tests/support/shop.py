@@ -1,0 +1,143 @@
+"""A shop at work: its connection to Omnisend, its orders, and what the outbox holds of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from sandbox.shops import PROTEA, Shop
+from sandbox.world import Database
+
+ITEM = {
+    "product_id": 102,
+    "variant_id": None,
+    "title": "Enamel mug",
+    "variant_title": None,
+    "quantity": 1,
+    "price": 149.5,
+    "subtotal": 149.5,
+}
+ORDER: dict[str, Any] = {
+    "merchant_id": PROTEA.merchant_id,
+    "customer_email": "nomsa@example.com",
+    "customer_name": "Nomsa Dlamini",
+    "customer_phone": "082 123 4567",
+    "shipping_address": {
+        "address": "12 Long Street",
+        "city": "Cape Town",
+        "province": "Western Cape",
+        "postalCode": "8001",
+    },
+    "items": [ITEM],
+    "subtotal": 149.5,
+    "total": 149.5,
+}
+"""An order as the storefront writes one; what is not named here is left to the table's defaults."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A row of the outbox."""
+
+    id: int
+    merchant_id: UUID
+    kind: str
+    name: str
+    dedup_key: str
+    ordering_key: str | None
+    payload: Any
+    state: str
+    attempts: int
+    created_at: datetime
+    available_at: datetime
+    occurred_at: datetime
+    expires_at: datetime
+
+
+def connect_shop(
+    database: Database, shop: Shop = PROTEA, *, status: str = "connected", api_key_enc: str | None = None
+) -> None:
+    """Give a shop a connection to Omnisend."""
+    with database.connect() as conn:
+        conn.execute(
+            "insert into public.integrations_omnisend (merchant_id, status, api_key_enc) values (%s, %s, %s)",
+            [shop.merchant_id, status, api_key_enc],
+        )
+
+
+def admin(database: Database, shop: Shop = PROTEA, *, autocommit: bool = True) -> psycopg.Connection:
+    """A session of the shop's owner, as SOLDT's admin page has it."""
+    return database.connect("authenticated", claims={"sub": shop.owner_id}, autocommit=autocommit)
+
+
+def place(conn: psycopg.Connection, **columns: Any) -> int:
+    """Insert an order, `ORDER` with ``columns`` in place of its own; its id."""
+    row = conn.execute(
+        sql.SQL("insert into public.orders ({}) values ({}) returning id").format(*_columns(columns)),
+        [_adapted(value) for value in (ORDER | columns).values()],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def place_unseen(conn: psycopg.Connection, **columns: Any) -> None:
+    """Insert an order as a browser does, which cannot read it back."""
+    conn.execute(
+        sql.SQL("insert into public.orders ({}) values ({})").format(*_columns(columns)),
+        [_adapted(value) for value in (ORDER | columns).values()],
+    )
+
+
+def change(conn: psycopg.Connection, order_id: int, **columns: Any) -> None:
+    """Update an order that this session sees."""
+    settings = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns)
+    done = conn.execute(
+        sql.SQL("update public.orders set {} where id = %s").format(settings),
+        [*map(_adapted, columns.values()), order_id],
+    )
+    assert done.rowcount == 1
+
+
+def outbox(database: Database, shop: Shop | None = PROTEA) -> list[Written]:
+    """The outbox's rows, of one shop or of all, in the order in which they were written."""
+    with database.connect() as conn, conn.cursor(row_factory=class_row(Written)) as cursor:
+        return cursor.execute(
+            """
+            select id, merchant_id, kind::text, name, dedup_key, ordering_key, payload, state::text, attempts,
+              created_at, available_at, occurred_at, expires_at
+            from public.integrations_omnisend_outbox
+            where %(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s order by id
+            """,
+            {"merchant_id": shop and shop.merchant_id},
+        ).fetchall()
+
+
+def names(database: Database, shop: Shop | None = PROTEA) -> list[str]:
+    """What was written, by name; payloads stay unread."""
+    with database.connect() as conn:
+        rows = conn.execute(
+            """
+            select name from public.integrations_omnisend_outbox
+            where %(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s order by id
+            """,
+            {"merchant_id": shop and shop.merchant_id},
+        ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _columns(columns: dict[str, Any]) -> tuple[sql.Composed, sql.Composed]:
+    wanted = ORDER | columns
+    return sql.SQL(", ").join(map(sql.Identifier, wanted)), sql.SQL(", ").join(
+        sql.Placeholder() * len(wanted)
+    )
+
+
+def _adapted(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict | list) else value
