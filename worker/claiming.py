@@ -139,7 +139,7 @@ class Claimer:
         return not (
             self._lanes.is_cooling(merchant_id)
             or self._lanes.is_held(merchant_id)
-            or self._holdings.of_merchant[merchant_id] >= self._most_of_one
+            or self._holdings.unanswered[merchant_id] >= self._most_of_one
         )
 
 

@@ -27,7 +27,7 @@ class Holdings:
         self._clock = clock
         self._rows: dict[int, OutboxRow] = {}
         self._deadlines: dict[int, float] = {}
-        self.of_merchant: Counter[UUID] = Counter()
+        self.unanswered: Counter[UUID] = Counter()  # of each merchant: waiting to be sent, or under way
         self._fewer = asyncio.Event()
 
     def __len__(self) -> int:
@@ -38,16 +38,19 @@ class Holdings:
         for row in rows:
             self._rows[row.id] = row
             self._deadlines[row.id] = asked_at + self._lease
-            self.of_merchant[row.merchant_id] += 1
+            self.unanswered[row.merchant_id] += 1
 
     def let_go(self, row: OutboxRow) -> None:
         """Settled, handed back, or lost."""
         if self._rows.get(row.id) is row:
             del self._rows[row.id], self._deadlines[row.id]
-            self.of_merchant[row.merchant_id] -= 1
-            if not self.of_merchant[row.merchant_id]:
-                del self.of_merchant[row.merchant_id]
             self._fewer.set()
+
+    def answered(self, row: OutboxRow) -> None:
+        """Its attempt is over; what remains is to settle it."""
+        self.unanswered[row.merchant_id] -= 1
+        if self.unanswered[row.merchant_id] <= 0:
+            del self.unanswered[row.merchant_id]
 
     def may_send(self, row: OutboxRow) -> bool:
         """Whether the lease lasts long enough for a request. A process that was stopped and woken up finds here that it is too late."""

@@ -52,6 +52,7 @@ class Settler:
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome over. Never waits."""
+        self._holdings.answered(outcome.row)
         self._waiting.append(outcome)
         self._arrived.set()
         if len(self._waiting) >= MAX_BATCH:
