@@ -165,7 +165,8 @@ def test_events_of_one_customer_share_an_ordering_key_that_names_nobody(shop: Da
     (elsewhere,) = (row.ordering_key for row in outbox(shop, KAROO))
     assert first == second
     assert len({first, other, elsewhere}) == 3
-    assert first is not None and "nomsa" not in first
+    assert first is not None
+    assert "nomsa" not in first
 
 
 def test_a_browser_that_may_only_insert_orders_writes_the_row(shop: Database) -> None:
@@ -412,7 +413,7 @@ def _nested(depth: int) -> Jsonb:
         {"status": "x" * 10_000, "payment_status": "betaal"},
         {"tracking_number": "x" * _MEGABYTE, "status": "shipped"},
     ],
-    ids=lambda columns: ",".join(columns),
+    ids=",".join,
 )
 def test_odd_data_never_aborts_an_order_and_is_kept_as_it_is(shop: Database, columns: dict[str, Any]) -> None:
     with admin(shop) as conn:
