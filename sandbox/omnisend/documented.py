@@ -103,6 +103,7 @@ _ADDRESS = members(
             "city",
             "company",
             "country",
+            "countryCode",  # in one vendor's plugin (nopCommerce), in no table of Omnisend's; taken either way
             "firstName",
             "lastName",
             "phone",

@@ -261,6 +261,14 @@ def test_the_flat_viewed_product_lacks_its_product(event, find):
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("properties.shippingAddress.countryCode", "ZA"), ("properties.subtotalTaxIncluded", True)],
+)
+def test_what_only_some_clients_send_is_tolerated(event, find, path, value):
+    assert find(put(event(), path, value)) == []
+
+
 def test_a_misspelt_property_is_told_what_is_meant(event):
     body = put(event(), "properties.subtotalPrice", 39.98)
     messages = [one.message for one in read_event(msgspec.json.encode(body)).findings]
