@@ -1,10 +1,13 @@
 -- What people ask and do through the command line: connect, look, retry.
 
 -- name: connect
--- Store a verified key. Puts the integration right, forgets what went wrong, and lets waiting rows go.
+-- Store a verified key. Puts the integration right, forgets what went wrong, and lets waiting rows go; only a wait
+-- that Omnisend itself asked for (THROTTLED) is kept, since a new key of the same brand is told the same.
 with lane as (
   update public.integrations_omnisend_lanes
-  set paused_until = null, pause_reason = null, failures_in_row = 0, throttled_until = null
+  set paused_until = case when pause_reason = 'THROTTLED' then paused_until end,
+      pause_reason = case when pause_reason = 'THROTTLED' then pause_reason end,
+      failures_in_row = 0
   where merchant_id = %(merchant_id)s
 )
 insert into public.integrations_omnisend (merchant_id, status, auth_type, api_key_enc, brand_id, currency, country_code)
@@ -35,8 +38,25 @@ set state = 'skipped', settled_at = now(), payload = null, ordering_key = null, 
 where merchant_id = %(merchant_id)s and state = 'pending' and (lease_until is null or lease_until <= now())
 returning id;
 
--- name: merchant_exists
-select exists (select from omnisend_private.merchant_profiles(array[%(merchant_id)s::uuid])) as found;
+-- name: find_merchant
+-- The merchant with this id, or else with this slug.
+select merchant_id, slug
+from omnisend_private.merchant_profiles(array[coalesce(%(merchant_id)s::uuid, omnisend_private.merchant_by_slug(%(slug)s))]);
+
+-- name: slugs
+-- What to call merchants when speaking to people.
+select merchant_id, slug from omnisend_private.merchant_profiles(%(merchants)s::uuid[]);
+
+-- name: brand_users
+-- Other merchants that send to the same brand.
+with users as materialized (
+  select merchant_id from public.integrations_omnisend
+  where brand_id = %(brand_id)s and merchant_id <> %(merchant_id)s and status <> 'disabled'
+  order by merchant_id limit 5
+)
+select u.merchant_id, p.slug
+from users u
+left join omnisend_private.merchant_profiles(array(select merchant_id from users)) p on p.merchant_id = u.merchant_id;
 
 -- name: status
 -- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows are counted).
@@ -72,6 +92,7 @@ where (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
   and (%(outcome)s::text is null or outcome = %(outcome)s)
   and (%(outbox_id)s::bigint is null or outbox_id = %(outbox_id)s)
   and (%(name)s::text is null or name = %(name)s)
+  and (%(after)s::bigint is null or id > %(after)s)
 order by id desc
 limit %(limit)s;
 
@@ -85,15 +106,37 @@ order by id desc
 limit %(limit)s;
 
 -- name: retry_dead
--- The operator puts dead rows back, with fresh attempts; rows past their expiry stay unless they are given new time.
-update public.integrations_omnisend_outbox
+-- The operator puts dead rows back, with fresh attempts; rows past their expiry stay unless they are given new time,
+-- and so do those of merchants that are no longer connected: nobody would send them.
+update public.integrations_omnisend_outbox o
 set state = 'pending', attempts = 0, rescues = 0, available_at = now(), settled_at = null,
     expires_at = greatest(expires_at, now() + %(extend)s::interval)
 where state = 'dead' and available_at = 'infinity'
   and (%(ids)s::bigint[] is null or id = any (%(ids)s::bigint[]))
   and (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
   and (expires_at > now() or %(extend)s::interval > interval '0')
+  and exists (select from public.integrations_omnisend i where i.merchant_id = o.merchant_id and i.status <> 'disabled')
 returning id;
+
+-- name: still_dead
+-- Why dead rows of a selection stayed: bounded counts.
+select count(*) filter (where not connected) as disconnected, count(*) filter (where connected and past_expiry) as past_expiry
+from (
+  select o.expires_at <= now() as past_expiry,
+    exists (select from public.integrations_omnisend i where i.merchant_id = o.merchant_id and i.status <> 'disabled') as connected
+  from public.integrations_omnisend_outbox o
+  where o.state = 'dead' and o.available_at = 'infinity'
+    and (%(ids)s::bigint[] is null or o.id = any (%(ids)s::bigint[]))
+    and (%(merchant_id)s::uuid is null or o.merchant_id = %(merchant_id)s)
+  limit 10001
+) d;
+
+-- name: prunable
+-- What the retention would delete now.
+select
+  (select count(*) from public.integrations_omnisend_outbox
+   where state <> 'pending' and settled_at < now() - %(retention)s::interval) as outbox,
+  (select count(*) from public.integrations_omnisend_logs where created_at < now() - %(log_retention)s::interval) as logs;
 
 -- name: credentials_page
 -- Stored credentials in the order of merchants, for rotation.
@@ -102,6 +145,12 @@ from public.integrations_omnisend
 where merchant_id > %(after)s::uuid and (api_key_enc is not null or access_token_enc is not null or refresh_token_enc is not null)
 order by merchant_id
 limit %(limit)s;
+
+-- name: credentials_of
+-- One merchant's, after another has changed them meanwhile.
+select merchant_id, api_key_enc, access_token_enc, refresh_token_enc
+from public.integrations_omnisend
+where merchant_id = %(merchant_id)s and (api_key_enc is not null or access_token_enc is not null or refresh_token_enc is not null);
 
 -- name: replace_credentials
 -- Re-encrypted credentials, only where the old ciphertext still stands: a key saved meanwhile wins.
@@ -117,6 +166,9 @@ returning merchant_id;
 -- Plaintext keys of the earlier integration, a page at a time.
 select merchant_id, api_key from public.integrations_omnisend
 where api_key is not null and btrim(api_key) <> '' order by merchant_id limit %(limit)s for update;
+
+-- name: plaintext_left
+select count(*) as left_over from public.integrations_omnisend where api_key is not null and btrim(api_key) <> '';
 
 -- name: encrypt_one
 -- A key saved through the new way since is newer, and stays.

@@ -227,6 +227,13 @@ as $$
   select m.id, m.slug::text, m.custom_domain::text from public.merchants m where m.id = any (p_merchant_ids)
 $$;
 
+-- The merchant an operator names by its slug.
+create function omnisend_private.merchant_by_slug(p_slug text) returns uuid
+language sql stable security definer set search_path = ''
+as $$
+  select m.id from public.merchants m where m.slug = p_slug
+$$;
+
 -- Products of merchants' line items, by (merchant, product) pairs, with variants and collections. Revoke execute
 -- from omnisend_worker, and line items go out with what the payload itself holds. The body is not checked when
 -- it is made, so a database without these tables can still be migrated.
