@@ -10,6 +10,9 @@
     │   └── CannotDecrypt     wrong key, or a ciphertext moved from its row or column
     ├── ConfigurationError    a setting is missing or contradicts another; says which and what to do
     ├── SchemaError           the database lacks this project's tables, or holds an older version of them
+    ├── UnknownMerchant       no merchant has this id or slug
+    ├── ConnectionRefused     Omnisend did not confirm a key; nothing was stored
+    ├── EnqueueFailed         an event could not be written over Supabase's API
     └── TransportError        a request to Omnisend ended without a whole answer
         ├── NeverSeen         no byte of the request can have been acted upon: safe to send again at once
         └── MayHaveBeenSeen   the request was, or may have been, read: Omnisend may have acted
@@ -58,6 +61,18 @@ class ConfigurationError(OutboxError):
 
 class SchemaError(OutboxError):
     """The database lacks this project's tables, or holds an older version of them."""
+
+
+class UnknownMerchant(OutboxError):  # noqa: N818
+    """No merchant has this id or slug, or it was never connected where that is needed."""
+
+
+class ConnectionRefused(OutboxError):  # noqa: N818
+    """Omnisend did not confirm an API key; the message says what to do. Nothing was stored."""
+
+
+class EnqueueFailed(OutboxError):  # noqa: N818
+    """An event could not be written over Supabase's API. Writing it again is safe: the dedup key sees to that."""
 
 
 class TransportError(OutboxError):
