@@ -1,0 +1,264 @@
+"""Writing events over Supabase's API, for servers without a database URL. Needs the extra ``soldt-outbox[supabase]``.
+
+    with SupabaseOutbox("https://<ref>.supabase.co", os.environ["SUPABASE_SECRET_KEY"]) as outbox:
+        outbox.enqueue(CheckoutStarted(merchant_id=shop, contact=..., properties=...))
+
+**This is not transactional with the caller's other writes**: to PostgREST each request is a transaction of its own,
+so a crash between storing something and telling the outbox loses the event. Orders need none of this (the trigger on
+``orders`` writes theirs); where both must hold, use ``soldt_outbox.enqueue`` on a connection, or call
+``omnisend_enqueue`` inside an SQL function.
+
+Each object has an HTTP client of its own and gives it to nobody: supabase-py, asked to act for a signed-in user,
+silently turns the client that holds the secret key into that user's. For the same reason a user's token is refused
+as a key. A request that fails on the way is sent again; the dedup key makes that one event.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import tenacity
+
+from soldt_outbox.errors import ConfigurationError, EnqueueFailed, InvalidEvent
+from soldt_outbox.events import Event
+from soldt_outbox.redaction import scrub
+from soldt_outbox.rows import Kind
+
+try:
+    from postgrest import APIError, AsyncPostgrestClient, SyncPostgrestClient
+except ImportError as missing:
+    raise ImportError(
+        "soldt_outbox.supabase needs the package postgrest: install soldt-outbox[supabase]"
+    ) from missing
+
+DEFAULT_TIMEOUT: Final = timedelta(seconds=10)  # of each try; PostgREST ends a call by service_role after 8 s
+TRIES: Final = 3
+_FUNCTION: Final = "omnisend_enqueue"
+
+# Passing troubles: a gateway's answers, and PostgREST without a connection to the database.
+_PASSING: Final = frozenset({"502", "503", "504", "PGRST000", "PGRST001", "PGRST002", "PGRST003"})
+_REFUSED: Final = frozenset({"401", "403", "42501", "PGRST301", "PGRST302"})
+_MISSING: Final = frozenset({"404", "PGRST202", "42883"})
+_INVALID: Final = "22023"  # invalid_parameter_value, as omnisend_enqueue raises it
+
+
+class SupabaseOutbox:
+    """Writes events with a project's secret key. Threads may share it; close it, or use it as a context manager."""
+
+    def __init__(self, url: str, secret_key: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> None:
+        """``url`` is the project's, ``https://<ref>.supabase.co``; ``secret_key`` its ``sb_secret_…`` or service_role key.
+
+        Raises ``ConfigurationError`` for a publishable or anon key, a user's token, or a URL without https.
+        """
+        endpoint, headers = _endpoint(url), _headers(secret_key)
+
+        def authorize(request: httpx.Request) -> None:
+            request.headers.update(headers)  # last of all, so that nothing else can say who asks
+
+        self._http = httpx.Client(event_hooks={"request": [authorize]}, **_options(timeout))
+        self._client = SyncPostgrestClient(endpoint, http_client=self._http)
+        self._retrying = tenacity.Retrying(**_RETRYING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def enqueue(self, event: Event) -> int | None:
+        """Write one event; its row's id, or ``None`` where the occurrence is already there or nobody is connected.
+
+        ``None`` also where a try that seemed to fail had written it. Raises ``InvalidEvent``, ``ConfigurationError``
+        for a key that may not, and ``EnqueueFailed``; after the last one, calling again is safe.
+        """
+        parameters = _parameters(event)
+        try:
+            answer = self._retrying(lambda: self._client.rpc(_FUNCTION, parameters).execute())
+        except (httpx.HTTPError, APIError) as error:
+            raise _in_our_words(error) from None
+        return _id(answer.data)
+
+
+class AsyncSupabaseOutbox:
+    """As ``SupabaseOutbox``, for asyncio."""
+
+    def __init__(self, url: str, secret_key: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> None:
+        """As ``SupabaseOutbox``."""
+        endpoint, headers = _endpoint(url), _headers(secret_key)
+
+        async def authorize(request: httpx.Request) -> None:
+            request.headers.update(headers)
+
+        self._http = httpx.AsyncClient(event_hooks={"request": [authorize]}, **_options(timeout))
+        self._client = AsyncPostgrestClient(endpoint, http_client=self._http)
+        self._retrying = tenacity.AsyncRetrying(**_RETRYING)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def enqueue(self, event: Event) -> int | None:
+        """As ``SupabaseOutbox.enqueue``."""
+        parameters = _parameters(event)
+
+        async def once() -> Any:
+            return await self._client.rpc(_FUNCTION, parameters).execute()
+
+        try:
+            answer: Any = await self._retrying(once)
+        except (httpx.HTTPError, APIError) as error:
+            raise _in_our_words(error) from None
+        return _id(answer.data)
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether another try may go better. A time-out may have been acted on: the dedup key makes the retry safe."""
+    if isinstance(error, APIError):
+        return error.code in _PASSING
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+
+_RETRYING: Final[dict[str, Any]] = {
+    "stop": tenacity.stop_after_attempt(TRIES),
+    "wait": tenacity.wait_exponential_jitter(initial=0.2, max=2, jitter=0.2),
+    "retry": tenacity.retry_if_exception(_passing),
+    "reraise": True,
+}
+
+
+def _options(timeout: timedelta) -> dict[str, Any]:
+    # No redirects and no settings from the environment (proxies, ~/.netrc): the secret key goes to the project alone.
+    return {"timeout": timeout.total_seconds(), "follow_redirects": False, "trust_env": False}
+
+
+def _endpoint(url: str) -> str:
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
+        raise ConfigurationError("the Supabase URL must be the project's, such as https://<ref>.supabase.co")
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and _is_loopback(parsed.host)):
+        raise ConfigurationError(
+            "the Supabase URL must begin with https:// (http only on the loopback): the secret key is sent to it"
+        )
+    path = parsed.path.rstrip("/").removesuffix("/rest/v1")
+    return str(parsed.copy_with(raw_path=f"{path}/rest/v1".encode()))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _headers(secret_key: str) -> Mapping[str, str]:
+    """The headers that say who asks. Raises ``ConfigurationError`` for what is no server's key; never repeats it."""
+    key = secret_key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError("the Supabase secret key holds characters that no key has")
+    if not key.startswith("sb_secret_"):
+        role = _role(key)
+        if key.startswith("sb_publishable_") or role == "anon":
+            raise ConfigurationError(
+                "this is a publishable (anon) key, which browsers have: the outbox needs the secret key, on a server"
+            )
+        if role is not None and role != "service_role":
+            raise ConfigurationError(
+                "this is a user's token: it must never stand in the place of the project's secret key"
+            )
+        if role is None:
+            raise ConfigurationError("this is no Supabase secret key: it begins with sb_secret_")
+    return {"apikey": key, "Authorization": f"Bearer {key}"}
+
+
+def _role(key: str) -> str | None:
+    """The role in a JWT, unverified: good enough to refuse the wrong key. ``None`` for what is no JWT."""
+    parts = key.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return None
+    return str(claims.get("role", "")) if isinstance(claims, dict) else None
+
+
+def _parameters(event: Event) -> dict[str, Any]:
+    return {
+        "p_merchant_id": str(event.merchant_id),
+        "p_name": event.name.value,
+        "p_payload": _exact(event.payload()),
+        "p_dedup_key": event.dedup_key or _own_dedup_key(event),
+        "p_occurred_at": event.occurred_at.isoformat(),
+        "p_ordering_key": event.ordering_key,
+        "p_kind": Kind.EVENT.value,
+    }
+
+
+def _own_dedup_key(event: Event) -> str:
+    """Of an event that names no occurrence: the database's own hash holds its clock where ours is ahead, and a retry must not."""
+    told = f"{event.occurred_at.timestamp()}|{event.payload_json()}"
+    return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"
+
+
+def _exact(value: Any) -> Any:
+    """For postgrest, whose JSON knows no ``Decimal``: floats that read the same. Raises ``InvalidEvent`` where none does."""
+    if isinstance(value, dict):
+        return {key: _exact(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_exact(child) for child in value]
+    if isinstance(value, Decimal):
+        number = float(value)
+        if Decimal(repr(number)) != value:
+            raise InvalidEvent(
+                f"the number {value} has more digits than Supabase's API form keeps; send it as text"
+            )
+        return number
+    return value
+
+
+def _id(data: Any) -> int | None:
+    if data is None or (isinstance(data, int) and not isinstance(data, bool)):
+        return data
+    raise EnqueueFailed("Supabase's answer is no row id: is the URL the project's?")
+
+
+def _in_our_words(error: httpx.HTTPError | APIError) -> Exception:
+    """What to raise in place of an error that may hold the request, and with it the key and the payload."""
+    if not isinstance(error, APIError):
+        return EnqueueFailed(f"Supabase did not answer, after {TRIES} tries ({type(error).__name__})")
+    words = scrub(f"{error.message or 'no explanation'} ({error.code})")
+    if error.code == _INVALID:
+        return InvalidEvent(words)
+    if error.code in _REFUSED:
+        return ConfigurationError(f"Supabase refuses this key: {words}")
+    if error.code in _MISSING:
+        return ConfigurationError(
+            f"the project lacks omnisend_enqueue: run `soldt-outbox migrate` on it: {words}"
+        )
+    return EnqueueFailed(f"Supabase did not take the event: {words}")
