@@ -1,0 +1,159 @@
+"""``connect`` and ``disconnect``."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from cli.session import JsonOption, MerchantNeeded, key_ring, load_settings, outbox, run
+from cli.terminal import Exit, Failure, answer, answer_json, progress, say
+from soldt_outbox.administration.merchants import (
+    Connected,
+    Disconnected,
+    Merchant,
+    connect,
+    disconnect,
+    find_merchant,
+)
+from soldt_outbox.credentials import KeyRing
+from soldt_outbox.database import AsyncDatabase
+from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.dialects import DIALECTS
+from soldt_outbox.settings import Settings
+
+_MAX_KEY: Final = 1_000  # characters; a key has some 60
+
+
+def connect_command(
+    context: typer.Context,
+    *,
+    merchant: MerchantNeeded,
+    currency: Annotated[
+        str | None,
+        typer.Option(metavar="ISO_4217", help="What the shop's prices are in. ZAR unless said before."),
+    ] = None,
+    country: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ISO_3166",
+            help="Where phone numbers and addresses without a country belong. ZA unless said before.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect a merchant to Omnisend, or give it a new key.
+
+    The API key is read from standard input, or asked for without showing it; never given as an argument, where
+    `ps` and the shell's history would keep it. It is checked at Omnisend (`brands/current`, which writes nothing),
+    stored encrypted with the first key of OUTBOX_ENCRYPTION_KEYS, and never shown again. Events that waited for a
+    new key go out, in order.
+
+    A key is made in Omnisend under Store settings, API keys, with the permissions brands.read and events.write.
+
+    Examples:
+      soldt-outbox connect --merchant protea
+      pass show omnisend/protea | soldt-outbox connect --merchant protea --json
+      soldt-outbox connect --merchant karoo --currency ZAR --country ZA
+
+    Exit codes: 0 connected; 1 Omnisend did not confirm the key, nothing was stored; 2 no such merchant, a wrong
+    argument or setting, no database.
+    """
+    if context.args:
+        raise Failure(
+            "the key must not be an argument (`ps` and the shell's history keep it; make a new key now): "
+            "give it on standard input, or leave it out and be asked",
+            Exit.USAGE,
+        )
+    currency = _code(currency, r"[A-Z]{3}", "--currency must be three letters (ISO 4217), such as ZAR")
+    country = _code(country, r"[A-Z]{2}", "--country must be two letters (ISO 3166-1), such as ZA")
+    settings = load_settings()
+    connected = run(_connect(settings, key_ring(settings), merchant, currency, country))
+    for other in connected.shared_with:
+        say(
+            f"warning: {other} sends to this brand too: both shops' customers end up in one audience, and they share its "
+            f"limit of requests; if that is a mistake, connect {connected.merchant} again with its own key"
+        )
+    if as_json:
+        answer_json(connected)
+        return
+    verb = "connected" if connected.created else "connected again, the key was replaced:"
+    answer(f"{connected.merchant} {verb} to brand {connected.brand_name or '?'} ({connected.brand_id})")
+
+
+async def _connect(
+    settings: Settings, keys: KeyRing, named: str, currency: str | None, country: str | None
+) -> Connected:
+    async with outbox(settings) as database:
+        merchant = await find_merchant(database, named)
+        api_key = _read_key(merchant)
+        dialect = DIALECTS[settings.omnisend_api_version]
+        with progress("asking Omnisend about the key"):
+            async with OmnisendClient(settings.omnisend_base_url, dialect) as omnisend:
+                return await connect(
+                    database, omnisend, keys, merchant, api_key, currency=currency, country_code=country
+                )
+
+
+def _read_key(merchant: Merchant) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(f"Omnisend API key of {merchant} (not shown): ").strip()
+    text = sys.stdin.read(_MAX_KEY + 1).strip()
+    if not text:
+        raise Failure("no API key came in on standard input", Exit.USAGE)
+    if len(text) > _MAX_KEY or len(text.splitlines()) > 1:
+        raise Failure("standard input must hold the API key and nothing else", Exit.USAGE)
+    return text
+
+
+def _code(value: str | None, pattern: str, problem: str) -> str | None:
+    if value is not None and not re.fullmatch(pattern, value):
+        raise Failure(problem, Exit.USAGE)
+    return value
+
+
+def disconnect_command(
+    *,
+    merchant: MerchantNeeded,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Disconnect a merchant: wipe its credentials, and skip what waits to be sent.
+
+    Nothing more is written for it until it is connected again. What was skipped is not sent then; its log and its
+    ledger against duplicates stay. A request that is under way at this moment is finished.
+
+    Examples:
+      soldt-outbox disconnect --merchant protea
+      soldt-outbox disconnect --merchant protea --yes --json
+
+    Exit codes: 0 disconnected; 1 you said no; 2 no such merchant, never connected, a wrong setting, no database.
+    """
+    done = run(_disconnect(load_settings(), merchant, yes=yes))
+    if as_json:
+        answer_json(done)
+    else:
+        answer(f"{done.merchant} disconnected: credentials wiped, {done.skipped:,} waiting events skipped")
+
+
+async def _disconnect(settings: Settings, named: str, *, yes: bool) -> Disconnected:
+    async with outbox(settings) as database:
+        merchant = await find_merchant(database, named)
+        if not yes:
+            _confirm(merchant)
+        return await _disconnect_now(database, merchant)
+
+
+async def _disconnect_now(database: AsyncDatabase, merchant: Merchant) -> Disconnected:
+    with progress("skipping what waits"):
+        return await disconnect(database, merchant)
+
+
+def _confirm(merchant: Merchant) -> None:
+    if not sys.stdin.isatty():
+        raise Failure("say --yes where nobody can be asked", Exit.USAGE)
+    if not typer.confirm(f"Wipe the credentials of {merchant} and skip what waits?", err=True):
+        raise Failure("nothing was changed")
