@@ -8,9 +8,9 @@ from typing import Self
 from uuid import UUID
 
 import httpx
+from supabase import Client, ClientOptions, create_client
 
 from sandbox.postgrest import SupabaseApi
-from supabase import Client, ClientOptions, create_client
 
 
 class SupabaseClients:

@@ -44,7 +44,7 @@ ORDER: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A row of the outbox."""
+    """A row of the outbox. A dead one's ``available_at`` is infinity, which Python has no date for: here the year 9999."""
 
     id: int
     merchant_id: UUID
@@ -111,7 +111,7 @@ def outbox(database: Database, shop: Shop | None = PROTEA) -> list[Written]:
         return cursor.execute(
             """
             select id, merchant_id, kind::text, name, dedup_key, ordering_key, payload, state::text, attempts,
-              created_at, available_at, occurred_at, expires_at
+              created_at, least(available_at, '9999-12-30') as available_at, occurred_at, expires_at
             from public.integrations_omnisend_outbox
             where %(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s order by id
             """,
