@@ -118,8 +118,6 @@ delete from public.integrations_omnisend_workers where worker_id = %(worker_id)s
 
 -- name: health
 -- What slows a claim down: the oldest snapshot anybody holds, and dead tuples vacuum has not removed.
-select
-  (select max(extract(epoch from now() - xact_start)) from pg_stat_activity
-   where backend_xmin is not null and pid <> pg_backend_pid())::float8 as oldest_snapshot_seconds,
+select omnisend_private.oldest_snapshot_seconds() as oldest_snapshot_seconds,
   n_dead_tup as dead_tuples, n_live_tup as live_tuples
 from pg_stat_user_tables where relid = 'public.integrations_omnisend_outbox'::regclass;

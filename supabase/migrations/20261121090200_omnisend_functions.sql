@@ -234,6 +234,17 @@ as $$
   select m.id from public.merchants m where m.slug = p_slug
 $$;
 
+-- How many seconds ago the oldest transaction that still holds a snapshot began. The worker's role sees of others'
+-- sessions only that they exist; the owner is a member of pg_monitor.
+create function omnisend_private.oldest_snapshot_seconds() returns double precision
+language sql stable security definer set search_path = ''
+as $$
+  select max(extract(epoch from now() - a.xact_start))::double precision
+  from pg_catalog.pg_stat_activity a
+  where a.backend_xmin is not null and a.pid <> pg_backend_pid()
+    and a.datname = current_database() and a.backend_type = 'client backend'
+$$;
+
 -- Products of merchants' line items, by (merchant, product) pairs, with variants and collections. Revoke execute
 -- from omnisend_worker, and line items go out with what the payload itself holds. The body is not checked when
 -- it is made, so a database without these tables can still be migrated.

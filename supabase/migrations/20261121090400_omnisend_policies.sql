@@ -76,4 +76,5 @@ grant execute on function omnisend_private.retry(bigint[]) to authenticated;
 grant execute on function omnisend_private.administered_merchants() to authenticated;
 grant execute on function omnisend_private.merchant_profiles(uuid[]) to omnisend_worker;
 grant execute on function omnisend_private.merchant_by_slug(text) to omnisend_worker;
+grant execute on function omnisend_private.oldest_snapshot_seconds() to omnisend_worker;
 grant execute on function omnisend_private.catalogue(uuid[], bigint[]) to omnisend_worker;
