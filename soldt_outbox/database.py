@@ -6,6 +6,7 @@ a transaction of its own that first takes the worker's role and a time-out, sent
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soldt_outbox.errors import ConfigurationError
+from soldt_outbox.rows import Unreadable
 from soldt_outbox.sql import queries
 
 WORKER_ROLE: Final = "omnisend_worker"
 STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
+# The server ends a statement by its own clock; this ends the wait for a server, or a pooler, that is silent.
+SILENCE_TIMEOUT: Final = STATEMENT_TIMEOUT + timedelta(seconds=10)
 
 #: JSON as this project reads and writes it: a number with a fraction is a Decimal, never a float.
 json_loads = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -63,8 +67,18 @@ def connection_options(url: str) -> dict[str, Any]:
     return _CONNECT | options
 
 
+def loads_or_unreadable(text: str | bytes) -> Any:
+    """JSON, or ``Unreadable``: one row's odd payload must not keep the rows beside it from being read."""
+    try:
+        return json_loads(text)
+    except RecursionError:
+        return Unreadable("is nested too deeply")
+    except (msgspec.MsgspecError, ValueError) as error:
+        return Unreadable(f"cannot be read as JSON ({error})")
+
+
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
-    set_json_loads(json_loads, conn)
+    set_json_loads(loads_or_unreadable, conn)
     set_json_dumps(json_dumps, conn)
     conn.prepare_threshold = None
 
@@ -77,10 +91,14 @@ class AsyncDatabase:
     role: str | None
 
     async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
-        """The rows of the named statement (see ``soldt_outbox.sql``)."""
-        async with self.transaction() as conn:
-            cursor = await conn.execute(queries[name], parameters)
-        return await cursor.fetchall() if cursor.description is not None else []
+        """The rows of the named statement (see ``soldt_outbox.sql``).
+
+        Raises ``TimeoutError`` where nobody answers: a connection that a firewall forgot says nothing for ever.
+        """
+        async with asyncio.timeout(SILENCE_TIMEOUT.total_seconds()):
+            async with self.transaction() as conn:
+                cursor = await conn.execute(queries[name], parameters)
+            return await cursor.fetchall() if cursor.description is not None else []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[DictRow]]:

@@ -28,12 +28,20 @@ class State(StrEnum):
     DEAD = "dead"
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for JSON that PostgreSQL stores and Python cannot read: thousands of levels or of digits."""
+
+    problem: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
     """A claimed row. Whoever holds ``lease_token`` may settle it, and nobody else.
 
-    ``payload`` is JSON as stored, numbers with a fraction as ``Decimal``; it is parsed once, by the mapping.
-    ``expired`` is judged by the database's clock at the claim.
+    ``payload`` is JSON as stored, numbers with a fraction as ``Decimal``, or ``Unreadable``; it is parsed once, by
+    the mapping. ``expired`` is judged by the database's clock at the claim. ``probe``: it is the one row that goes
+    out to see whether a lane that was paused works again.
     """
 
     id: int
@@ -49,6 +57,7 @@ class OutboxRow:
     rescues: int
     lease_token: UUID
     created_at: datetime
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -19,6 +19,7 @@ from soldt_outbox.rows import (
     Kind,
     OutboxRow,
     Outcome,
+    Pause,
     PauseReason,
     Verdict,
 )
@@ -124,11 +125,7 @@ class Store:
             "breaker_failures": self._breaker.failures,
             "breaker_pause": self._breaker.pause,
         }
-        settled = await self._database.run("settle", parameters)
-        notes = _integrations(outcomes)
-        if notes["merchants"]:
-            await self._database.run("note_integrations", notes)
-        return {row["id"] for row in settled}
+        return {row["id"] for row in await self._database.run("settle", parameters)}
 
     async def merchants(self, merchant_ids: Iterable[UUID]) -> dict[UUID, MerchantRecord]:
         """Connections and shop addresses."""
@@ -239,41 +236,55 @@ def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
     return grouped
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What a batch says about one merchant's lane and connection."""
+
+    merchant_id: UUID
+    healthy: bool
+    failures: int
+    pause: Pause | None
+    throttled: bool
+    extra_requests: int
+    probe: bool
+    probe_failed: bool
+    delivered: bool
+    broken: Pause | None
+
+    @classmethod
+    def by(cls, merchant_id: UUID, outcomes: Sequence[Outcome]) -> Self:
+        """One sound answer outweighs failures beside it."""
+        pauses = [o.pause for o in outcomes if o.pause is not None]
+        healthy = any(o.healthy for o in outcomes)
+        return cls(
+            merchant_id=merchant_id,
+            healthy=healthy,
+            failures=0 if healthy else sum(o.healthy is False for o in outcomes),
+            pause=max(pauses, key=lambda pause: pause.duration, default=None),
+            throttled=any(pause.reason is PauseReason.THROTTLED for pause in pauses),
+            extra_requests=sum(max(0, o.requests_made - 1) for o in outcomes),
+            probe=any(o.row.probe for o in outcomes),
+            probe_failed=any(o.row.probe and o.healthy is False for o in outcomes),
+            delivered=any(o.verdict is Verdict.DELIVERED for o in outcomes),
+            broken=next((pause for pause in pauses if pause.breaks_integration), None),
+        )
+
+
 def _lanes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What a batch says about each merchant's lane. One sound answer outweighs failures beside it."""
-    lanes = []
-    for merchant_id, results in _by_merchant(outcomes).items():
-        pauses = [o.pause for o in results if o.pause is not None]
-        longest = max(pauses, key=lambda pause: pause.duration, default=None)
-        throttled = any(pause.reason is PauseReason.THROTTLED for pause in pauses)
-        healthy = any(o.healthy for o in results)
-        failures = 0 if healthy else sum(o.healthy is False for o in results)
-        extra = sum(max(0, o.requests_made - 1) for o in results)
-        lanes.append((merchant_id, healthy, failures, longest, throttled, extra))
+    said = [_Said.by(merchant_id, results) for merchant_id, results in _by_merchant(outcomes).items()]
     return {
-        "lane_merchants": [lane[0] for lane in lanes],
-        "lane_healthy": [lane[1] for lane in lanes],
-        "lane_failures": [lane[2] for lane in lanes],
-        "lane_pause": [lane[3].duration if lane[3] else None for lane in lanes],
-        "lane_reason": [lane[3].reason.value if lane[3] else None for lane in lanes],
-        "lane_throttle": [_THROTTLED_FOR if lane[4] else None for lane in lanes],
-        "lane_extra": [lane[5] for lane in lanes],
-    }
-
-
-def _integrations(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What a batch says about each merchant's connection: an error to act on, or that events arrive."""
-    notes = []
-    for merchant_id, results in _by_merchant(outcomes).items():
-        broken = next((o.pause for o in results if o.pause is not None and o.pause.breaks_integration), None)
-        delivered = any(o.verdict is Verdict.DELIVERED for o in results)
-        if broken is not None or delivered:
-            notes.append((merchant_id, delivered, broken))
-    return {
-        "merchants": [note[0] for note in notes],
-        "delivered": [note[1] for note in notes],
-        "codes": [note[2].reason.value if note[2] else None for note in notes],
-        "details": [note[2].message if note[2] else None for note in notes],
+        "lane_merchants": [one.merchant_id for one in said],
+        "lane_healthy": [one.healthy for one in said],
+        "lane_failures": [one.failures for one in said],
+        "lane_pause": [one.pause.duration if one.pause else None for one in said],
+        "lane_reason": [one.pause.reason.value if one.pause else None for one in said],
+        "lane_throttle": [_THROTTLED_FOR if one.throttled else None for one in said],
+        "lane_extra": [one.extra_requests for one in said],
+        "lane_probe": [one.probe for one in said],
+        "lane_probe_failed": [one.probe_failed for one in said],
+        "lane_delivered": [one.delivered for one in said],
+        "lane_code": [one.broken.reason.value if one.broken else None for one in said],
+        "lane_detail": [one.broken.message if one.broken else None for one in said],
     }
 
 

@@ -66,13 +66,14 @@ with lane as materialized (
 gate as materialized (
   select merchant_id, cost, probing,
     case when probing then 1
-      else floor(extract(epoch from %(burst)s::interval - greatest(ahead, interval '0')) / extract(epoch from cost))::int
+      -- At least one: it is within budget, though while throttled a request may cost more than the whole burst.
+      else greatest(1, floor(extract(epoch from %(burst)s::interval - greatest(ahead, interval '0')) / extract(epoch from cost)))::int
     end as allowance,
     greatest(1, %(limit)s / count(*) over ())::int as share
   from lane
 ),
 picked as materialized (
-  select r.id, g.merchant_id
+  select r.id, g.merchant_id, g.probing
   from gate g
   cross join lateral (
     select o.id
@@ -110,8 +111,11 @@ set lease_token = gen_random_uuid(),
     rescues = o.rescues + case when o.lease_token is null then 0 else 1 end
 from picked p
 where o.id = p.id
-returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key, o.payload, o.occurred_at, o.expires_at,
-  o.expires_at <= now() as expired, o.attempts, o.rescues, o.lease_token, o.created_at;
+returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key, o.payload, o.expires_at <= now() as expired,
+  o.attempts, o.rescues, o.lease_token, o.created_at, p.probing as probe,
+  -- PostgreSQL's calendar is longer than Python's.
+  greatest(o.occurred_at, timestamptz '0001-01-02 00:00:00Z') as occurred_at,
+  case when o.expires_at between timestamptz '0001-01-02 00:00:00Z' and timestamptz '9999-12-30 00:00:00Z' then o.expires_at end as expires_at;
 
 -- name: renew
 -- Push back the leases that are still ours; returns the ids that were. A lease that ran out is not revived: another
@@ -127,8 +131,8 @@ returning o.id;
 -- attempt, and what the batch says about lanes and integrations. Returns the ids settled: a row that is not among
 -- them was taken by another worker since, and its result is dropped.
 --
--- Lanes and integrations are locked in the order of merchants, so that two settles cannot deadlock, and are only
--- written when something changes: in healthy times a settle touches neither.
+-- Connections and then lanes are locked, each in the order of merchants, so that two settles cannot deadlock, and are
+-- only written when something changes: in healthy times a settle touches neither.
 with result as materialized (
   select r.*
   from unnest(
@@ -164,39 +168,77 @@ logged as (
   from settled where logged
   order by id
 ),
-lane_result as materialized (
+-- What the batch says about each merchant; nothing where every result was dropped: old news must not move a lane.
+said as materialized (
   select l.*
   from unnest(
     %(lane_merchants)s::uuid[], %(lane_healthy)s::boolean[], %(lane_failures)s::int[], %(lane_pause)s::interval[],
-    %(lane_reason)s::text[], %(lane_throttle)s::interval[], %(lane_extra)s::int[]
-  ) as l (merchant_id, healthy, failures, pause, reason, throttle, extra)
+    %(lane_reason)s::text[], %(lane_throttle)s::interval[], %(lane_extra)s::int[], %(lane_probe)s::boolean[],
+    %(lane_probe_failed)s::boolean[], %(lane_delivered)s::boolean[], %(lane_code)s::text[], %(lane_detail)s::text[]
+  ) as l (merchant_id, healthy, failures, pause, reason, throttle, extra, probe, probe_failed, delivered, code, detail)
+  where l.merchant_id in (select merchant_id from settled)
+),
+connection as materialized (
+  -- The last event sent is noted at most once in ten seconds. A connection that was disabled meanwhile stays so.
+  select i.merchant_id, r.delivered, r.code, r.detail
+  from public.integrations_omnisend i
+  join said r on r.merchant_id = i.merchant_id
+  where i.status <> 'disabled' and (
+    (r.code is not null and (i.status <> 'error' or i.last_error is distinct from r.code))
+    or (r.code is null and r.delivered and (i.status = 'error' or i.last_event_at is null or i.last_event_at < now() - interval '10 seconds'))
+  )
+  order by i.merchant_id
+  for no key update of i
+),
+noted as (
+  update public.integrations_omnisend i
+  set status = case when n.code is null then 'connected' else 'error' end,
+      last_event_at = case when n.delivered then now() else i.last_event_at end,
+      last_error = n.code,
+      last_error_detail = n.detail,
+      last_error_at = case when n.code is null then i.last_error_at else now() end,
+      updated_at = now()
+  from connection n
+  where i.merchant_id = n.merchant_id
 ),
 lane as materialized (
   -- A pause ends early only where it was ours; Omnisend's own (THROTTLED) never ends before it was told to.
-  select l.merchant_id, r.healthy, r.pause, r.reason, r.throttle, r.extra,
-    case when r.healthy then 0 else l.failures_in_row + r.failures end as failures,
-    r.healthy and (l.pause_reason is distinct from 'THROTTLED' or l.paused_until <= now()) as unpause
+  -- Failures count up to the breaker's limit, and from there by failed probes alone: what was under way when it
+  -- opened failed for the same reason, and must not lengthen the pause.
+  -- A probe that told nothing (handed back, or nothing to send) makes room for the next one at once.
+  select l.merchant_id, r.pause, r.reason, r.throttle, r.extra,
+    case when r.healthy then 0
+      else greatest(l.failures_in_row, least(l.failures_in_row + r.failures, %(breaker_failures)s))
+        + case when r.probe_failed and l.failures_in_row >= %(breaker_failures)s then 1 else 0 end
+    end as failures,
+    not r.healthy and l.failures_in_row + r.failures >= %(breaker_failures)s
+      and (r.probe_failed or l.failures_in_row < %(breaker_failures)s) as trips,
+    r.healthy and (l.pause_reason is distinct from 'THROTTLED' or l.paused_until <= now()) as unpause,
+    r.probe and not r.probe_failed and not r.healthy as untold
   from public.integrations_omnisend_lanes l
-  join lane_result r on r.merchant_id = l.merchant_id
-  where r.failures > 0 or l.failures_in_row > 0 or l.paused_until is not null
-    or r.pause is not null or r.extra > 0 or r.throttle is not null
+  join said r on r.merchant_id = l.merchant_id
+  where (r.failures > 0 or l.failures_in_row > 0 or l.paused_until is not null
+      or r.pause is not null or r.extra > 0 or r.throttle is not null)
+    and (select count(*) from connection) >= 0  -- connections first, as `connect` locks them
   order by l.merchant_id
   for no key update of l
 ),
 paced as (
-  -- The breaker: from `breaker_failures` in a row on, the lane pauses, longer each time up to 32 times, with jitter.
+  -- The breaker: from `breaker_failures` in a row on, the lane pauses, and twice as long with each probe that fails,
+  -- up to 32 times, with jitter.
   update public.integrations_omnisend_lanes l
   set failures_in_row = n.failures,
       paused_until = case
         when n.pause is not null then greatest(l.paused_until, now() + n.pause)
-        when n.failures >= %(breaker_failures)s then greatest(l.paused_until, now() + %(breaker_pause)s::interval
+        when n.trips then greatest(l.paused_until, now() + %(breaker_pause)s::interval
           * (1 + 0.2 * random()) * 2 ^ least(5, n.failures - %(breaker_failures)s))
         when n.unpause then null
+        when n.untold then now()
         else l.paused_until
       end,
       pause_reason = case
-        when n.pause is not null then n.reason
-        when n.failures >= %(breaker_failures)s then 'FAILING'
+        when n.pause is not null then case when now() + n.pause < l.paused_until then l.pause_reason else n.reason end
+        when n.trips then 'FAILING'
         when n.unpause then null
         else l.pause_reason
       end,
@@ -206,35 +248,6 @@ paced as (
   where l.merchant_id = n.merchant_id
 )
 select id from settled;
-
--- name: note_integrations
--- What a settled batch says about connections: the last event sent (at most once in ten seconds per merchant), an
--- error that an admin must act on, or that an error is over. A connection that was disabled meanwhile stays so.
-with result as materialized (
-  select r.*
-  from unnest(%(merchants)s::uuid[], %(delivered)s::boolean[], %(codes)s::text[], %(details)s::text[])
-    as r (merchant_id, delivered, code, detail)
-),
-target as materialized (
-  select i.merchant_id
-  from public.integrations_omnisend i
-  join result r on r.merchant_id = i.merchant_id
-  where i.status <> 'disabled' and (
-    (r.code is not null and (i.status <> 'error' or i.last_error is distinct from r.code))
-    or (r.code is null and r.delivered and (i.status = 'error' or i.last_event_at is null or i.last_event_at < now() - interval '10 seconds'))
-  )
-  order by i.merchant_id
-  for no key update of i
-)
-update public.integrations_omnisend i
-set status = case when r.code is null then 'connected' else 'error' end,
-    last_event_at = case when r.delivered then now() else i.last_event_at end,
-    last_error = r.code,
-    last_error_detail = r.detail,
-    last_error_at = case when r.code is null then i.last_error_at else now() end,
-    updated_at = now()
-from result r
-where i.merchant_id = r.merchant_id and exists (select from target t where t.merchant_id = i.merchant_id);
 
 -- name: release_worker
 -- Hand back whatever a worker still holds, the attempt uncounted.
