@@ -98,6 +98,8 @@ charged as (
   update public.integrations_omnisend_lanes l
   set theoretical_arrival_time = greatest(l.theoretical_arrival_time, now()) + coalesce(p.rows, 0) * g.cost,
       paused_until = case when g.probing and p.rows > 0 then now() + %(lease)s::interval else l.paused_until end,
+      -- This pause is ours: Omnisend's is over.
+      pause_reason = case when g.probing and p.rows > 0 then nullif(l.pause_reason, 'THROTTLED') else l.pause_reason end,
       last_served_at = now()
   from gate g
   left join (select merchant_id, count(*) as rows from picked group by merchant_id) p on p.merchant_id = g.merchant_id
@@ -137,7 +139,7 @@ with result as materialized (
   select r.*
   from unnest(
     %(ids)s::bigint[], %(tokens)s::uuid[], %(verdicts)s::text[], %(errors)s::text[], %(status_codes)s::int[],
-    %(retry_in)s::interval[], %(uncounted)s::int[], %(requests)s::jsonb[], %(responses)s::jsonb[],
+    %(retry_in)s::interval[], %(uncounted)s::int[], %(requests)b::jsonb[], %(responses)b::jsonb[],
     %(event_ids)s::uuid[], %(contact_hashes)s::text[], %(logged)s::boolean[]
   ) as r (id, token, verdict, error, status_code, retry_in, uncounted, request, response, event_id, contact_hash, logged)
 ),
@@ -214,7 +216,7 @@ lane as materialized (
     not r.healthy and l.failures_in_row + r.failures >= %(breaker_failures)s
       and (r.probe_failed or l.failures_in_row < %(breaker_failures)s) as trips,
     r.healthy and (l.pause_reason is distinct from 'THROTTLED' or l.paused_until <= now()) as unpause,
-    r.probe and not r.probe_failed and not r.healthy as untold
+    r.probe and not r.probe_failed and not r.healthy and l.pause_reason is distinct from 'THROTTLED' as untold
   from public.integrations_omnisend_lanes l
   join said r on r.merchant_id = l.merchant_id
   where (r.failures > 0 or l.failures_in_row > 0 or l.paused_until is not null
