@@ -124,12 +124,15 @@ async def open_database(
 ) -> AsyncIterator[AsyncDatabase]:
     """Connect, and find out whether the worker's role must be taken.
 
-    Raises ``psycopg_pool.PoolTimeout`` or ``psycopg.OperationalError`` where the database cannot be reached, and
+    Raises ``psycopg.OperationalError`` where the database cannot be reached, and
     ``ConfigurationError`` where the login may not act as the worker.
     """
+    options = connection_options(url) | {"application_name": application_name}
+    role = await _role_to_take(
+        options
+    )  # and a sentence of the server's, where it cannot be reached: a pool has none
     pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
-        kwargs=connection_options(url)
-        | {"autocommit": True, "row_factory": dict_row, "application_name": application_name},
+        kwargs=options | {"autocommit": True, "row_factory": dict_row},
         min_size=1,
         max_size=max_size,
         max_idle=300,
@@ -141,14 +144,21 @@ async def open_database(
     )
     await pool.open(wait=True, timeout=15)
     try:
-        async with pool.connection() as conn:
-            cursor = await conn.execute(queries["who_am_i"])
-            who = await cursor.fetchone()
-        assert who is not None  # noqa: S101 - the statement has one row
-        if who["role_exists"] and not who["may_become_worker"]:
-            raise ConfigurationError(
-                f"{who['login']} may not act as {WORKER_ROLE}: `grant {WORKER_ROLE} to {who['login']}`, or log in as a role that may"
-            )
-        yield AsyncDatabase(pool, WORKER_ROLE if who["role_exists"] and not who["is_worker"] else None)
+        yield AsyncDatabase(pool, role)
     finally:
         await pool.close()
+
+
+async def _role_to_take(options: Mapping[str, Any]) -> str | None:
+    """The worker's role where the login is another one that may take it."""
+    async with await psycopg.AsyncConnection.connect(
+        **options, autocommit=True, row_factory=dict_row, prepare_threshold=None
+    ) as conn:
+        cursor = await conn.execute(queries["who_am_i"])
+        who = await cursor.fetchone()
+    assert who is not None  # noqa: S101 - the statement has one row
+    if who["role_exists"] and not who["may_become_worker"]:
+        raise ConfigurationError(
+            f"{who['login']} may not act as {WORKER_ROLE}: `grant {WORKER_ROLE} to {who['login']}`, or log in as a role that may"
+        )
+    return WORKER_ROLE if who["role_exists"] and not who["is_worker"] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import traceback
 from collections.abc import Callable
 
 from soldt_outbox.errors import OutboxError
@@ -38,7 +39,20 @@ def main() -> int:
     except OutboxError as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
         return 2
+    except Exception as error:  # noqa: BLE001 - told below, without its message
+        _tell(error)
+        return 1
     return 0
+
+
+def _tell(error: BaseException) -> None:
+    """What went wrong and where. Messages of drivers may repeat the data they were about, and are left out."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            _tell(one)
+        return
+    where = "".join(traceback.format_tb(error.__traceback__))
+    print(f"worker: failed with {type(error).__name__}\n{where}", file=sys.stderr)  # noqa: T201
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -7,22 +7,25 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
 
 import psycopg
 import structlog
 
+from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import AsyncDatabase, open_database
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.rows import OutboxRow, Outcome, Verdict
 from soldt_outbox.settings import Settings
-from soldt_outbox.store import Budget, Store
+from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.version import __version__
 from worker import outcomes, startup
 from worker.claiming import Claimer
-from worker.holdings import Holdings
+from worker.holdings import MARGIN, Holdings
 from worker.lanes import Lanes
 from worker.leases import keep_leases
 from worker.maintenance import Maintenance
@@ -33,7 +36,23 @@ from worker.telemetry import Statistics
 
 log = structlog.get_logger()
 
-LAST_SETTLE_S: Final = 5.0  # on the way out, for outcomes and rows handed back; the platform kills at 30 s
+# The way out, beside the wait for what is under way. Together they end well before the platform's 30 s.
+LAST_CLAIM_S: Final = 2.0  # for a claim that was being made
+LAST_SETTLE_S: Final = 4.0  # for outcomes and rows handed back
+SIGN_OFF_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Numbers that are no settings, because only tests have a reason to change them.
+
+    ``margin`` is what must be left of a lease for a request to begin; it exceeds the client's time-out.
+    """
+
+    policy: RetryPolicy = DEFAULT_POLICY
+    breaker: Breaker = field(default_factory=Breaker)
+    lease: timedelta | None = None  # else the setting's, which may not be this short
+    margin: timedelta = MARGIN
 
 
 class Worker:
@@ -50,14 +69,21 @@ class Worker:
         settings: Settings,
         *,
         worker_id: str,
+        tuning: Tuning | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
+        tuning = tuning or Tuning()
         self._settings = settings
         self._worker_id = worker_id
-        self.statistics = Statistics()
-        self._store = Store(database, budget=Budget.below(settings.omnisend_requests_per_minute))
+        self.statistics = statistics or Statistics()
+        self._lease = tuning.lease or settings.lease
+        self._policy = tuning.policy
+        self._store = Store(
+            database, budget=Budget.below(settings.omnisend_requests_per_minute), breaker=tuning.breaker
+        )
         self._keys = keys
         self._client = client
-        self._holdings = Holdings(settings.lease)
+        self._holdings = Holdings(self._lease, margin=tuning.margin)
         self._lanes = Lanes()
         self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
         self._under_way: set[UnderWay] = set()
@@ -65,7 +91,6 @@ class Worker:
         self._hurry = asyncio.Event()
         self._quiet = asyncio.Event()  # nothing under way; looked at while stopping
         self._settler = Settler(self._store, self._holdings, self.statistics, on_settled=self._settled)
-        self._sender = Sender(client, DIALECTS[settings.omnisend_api_version], self._lanes)
 
     def stop(self) -> None:
         """Stop claiming, finish what is under way, hand back the rest. Once more: do not wait for what is under way."""
@@ -82,22 +107,15 @@ class Worker:
             storefront_url=self._settings.storefront_url,
             with_catalogue=await self._store.catalogue_granted(),
         )
-
-        async def hand_on(rows: Sequence[OutboxRow]) -> None:
-            surroundings = await self._around(shops, rows)
-            for row in rows:
-                self._queue.put_nowait((row, surroundings))
-
-        claimer = Claimer(
-            self._store,
-            self._holdings,
+        sender = Sender(
+            self._client,
+            DIALECTS[self._settings.omnisend_api_version],
             self._lanes,
-            self.statistics,
-            worker_id=self._worker_id,
-            lease=self._settings.lease,
-            concurrency=self._settings.worker_concurrency,
-            hand_on=hand_on,
+            self._holdings,
+            shops,
+            policy=self._policy,
         )
+        claimer = self._claimer(shops)
         maintenance = Maintenance(
             self._store,
             self._settings,
@@ -115,22 +133,34 @@ class Worker:
         )
         async with asyncio.TaskGroup() as tasks:
             settling = tasks.create_task(self._settler.run(), name="settler")
-            background = [
-                tasks.create_task(maintenance.run(), name="maintenance"),
-                tasks.create_task(
-                    keep_leases(self._store, self._holdings, self.statistics, lease=self._settings.lease),
-                    name="leases",
-                ),
-            ]
+            leases = keep_leases(self._store, self._holdings, self.statistics, lease=self._lease)
+            background = [tasks.create_task(chore) for chore in (*maintenance.chores(), leases)]
             senders = [
-                tasks.create_task(self._send_for_ever(), name=f"sender-{n}")
+                tasks.create_task(self._send_for_ever(sender), name=f"sender-{n}")
                 for n in range(self._settings.worker_concurrency)
             ]
-            await claimer.run(self._stopping)
-            await self._wind_down(senders, settling)
-            for task in background:
-                task.cancel()
+            claiming = tasks.create_task(claimer.run(self._stopping), name="claimer")
+            await self._stopping.wait()
+            await self._wind_down(claiming, senders, settling)
+            await asyncio.gather(*map(_end, background))
         await self._sign_off()
+
+    def _claimer(self, shops: Shops) -> Claimer:
+        async def hand_on(rows: Sequence[OutboxRow]) -> None:
+            surroundings = await self._around(shops, rows)
+            for row in rows:
+                self._queue.put_nowait((row, surroundings))
+
+        return Claimer(
+            self._store,
+            self._holdings,
+            self._lanes,
+            self.statistics,
+            worker_id=self._worker_id,
+            lease=self._lease,
+            concurrency=self._settings.worker_concurrency,
+            hand_on=hand_on,
+        )
 
     async def _around(self, shops: Shops, rows: Sequence[OutboxRow]) -> Surroundings:
         """What sending takes; waits for a database out of reach as long as the leases last."""
@@ -143,7 +173,7 @@ class Worker:
                     return Surroundings(shops={}, catalogue={})  # each row is then handed back
                 await asyncio.sleep(1)
 
-    async def _send_for_ever(self) -> None:
+    async def _send_for_ever(self, sender: Sender) -> None:
         while True:
             row, surroundings = await self._queue.get()
             if not self._holdings.may_send(row):
@@ -154,7 +184,7 @@ class Worker:
             self._under_way.add(attempt)
             self._quiet.clear()
             try:
-                outcome = await self._sender.deliver(attempt, surroundings)
+                outcome = await sender.deliver(attempt, surroundings)
             except asyncio.CancelledError:
                 self._settler.add(outcomes.of_cut_off(attempt.ended()))
                 raise
@@ -169,25 +199,38 @@ class Worker:
     def _settled(self, outcome: Outcome) -> None:
         self._lanes.something_changed(outcome.row.merchant_id)
 
-    async def _wind_down(self, senders: Sequence[asyncio.Task[None]], settling: asyncio.Task[None]) -> None:
+    async def _wind_down(
+        self,
+        claiming: asyncio.Task[None],
+        senders: Sequence[asyncio.Task[None]],
+        settling: asyncio.Task[None],
+    ) -> None:
         """Hand back what was not begun, wait for what is under way, settle everything."""
         started = time.monotonic()
-        unsent = []
-        while not self._queue.empty():
-            unsent.append(self._queue.get_nowait()[0])
-        for row in unsent:
-            self._settler.add(outcomes.handed_back(row))
-        log.info("stopping", under_way=len(self._under_way), handed_back=len(unsent))
+        handed_back = self._hand_back_the_queue()
+        await asyncio.wait([claiming], timeout=LAST_CLAIM_S)
+        if not claiming.done():
+            log.warning("a claim was cut off; what it took, if anything, waits for its lease to run out")
+            await _end(claiming)
+        handed_back += self._hand_back_the_queue()
+        log.info("stopping", under_way=len(self._under_way), handed_back=handed_back)
         await self._wait_for_those_under_way()
         for task in senders:
             task.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
         self._settler.close()
-        done, _ = await asyncio.wait([settling], timeout=LAST_SETTLE_S)
-        if not done:
+        await asyncio.wait([settling], timeout=LAST_SETTLE_S)
+        if not settling.done():
             log.error("outcomes could not be stored; their rows will be sent again", rows=len(self._holdings))
-            settling.cancel()
+            await _end(settling)
         log.info("stopped", seconds=round(time.monotonic() - started, 1))
+
+    def _hand_back_the_queue(self) -> int:
+        rows = 0
+        while not self._queue.empty():
+            self._settler.add(outcomes.handed_back(self._queue.get_nowait()[0]))
+            rows += 1
+        return rows
 
     async def _wait_for_those_under_way(self) -> None:
         if not self._under_way:
@@ -202,11 +245,23 @@ class Worker:
             log.warning("still under way, cut off", rows=len(self._under_way))
 
     async def _sign_off(self) -> None:
-        try:
-            async with asyncio.timeout(2):
-                await self._store.sign_off(self._worker_id)
-        except PASSING:
+        signing_off = asyncio.create_task(self._store.sign_off(self._worker_id))
+        await asyncio.wait([signing_off], timeout=SIGN_OFF_S)
+        if not signing_off.done():
+            await _end(signing_off)
+        if signing_off.cancelled() or signing_off.exception() is not None:
             log.info("could not sign off; the heartbeat will be found stale")
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel, and do not take patience for an answer.
+
+    Told once, psycopg asks the server to cancel the statement and waits up to ten seconds for it, which a server out
+    of reach never does; told again, it closes the connection.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
 
 
 async def run(settings: Settings) -> None:

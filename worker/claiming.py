@@ -103,7 +103,7 @@ class Claimer:
         limit = self._most - len(self._holdings)
         bound = self._lanes.claim_limit
         if bound is not None:
-            limit = min(limit, bound)
+            limit = min(limit, bound - len(self._holdings))  # one probe, and not one a round
         asked = await self._merchants(limit) if limit > 0 else []
         if not asked:
             return 0, 1

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from soldt_outbox.rows import OutboxRow
 
 # A row is not sent in the last stretch of its lease: a request under way must end before another worker may begin.
-_MARGIN = timedelta(seconds=12)  # the client's time-out, and two for the clock
+MARGIN: Final = timedelta(seconds=12)  # the client's time-out, and two for the clock
 
 
 class Holdings:
@@ -22,8 +23,11 @@ class Holdings:
     never later than the database's.
     """
 
-    def __init__(self, lease: timedelta, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lease: timedelta, *, margin: timedelta = MARGIN, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._lease = lease.total_seconds()
+        self._margin = margin.total_seconds()
         self._clock = clock
         self._rows: dict[int, OutboxRow] = {}
         self._deadlines: dict[int, float] = {}
@@ -53,12 +57,13 @@ class Holdings:
             del self.unanswered[row.merchant_id]
 
     def may_send(self, row: OutboxRow) -> bool:
-        """Whether the lease lasts long enough for a request. A process that was stopped and woken up finds here that it is too late."""
+        """Whether the lease lasts long enough for a request.
+
+        Asked before each one: a process that was stopped and woken up finds here that it is too late.
+        """
         deadline = self._deadlines.get(row.id)
         return (
-            self._rows.get(row.id) is row
-            and deadline is not None
-            and self._clock() < deadline - _MARGIN.total_seconds()
+            self._rows.get(row.id) is row and deadline is not None and self._clock() < deadline - self._margin
         )
 
     def ageing(self, *, older_than: float) -> list[OutboxRow]:

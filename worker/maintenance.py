@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import structlog
 
 from soldt_outbox.settings import Settings
@@ -51,13 +52,14 @@ class Maintenance:
         self._worker_id = worker_id
         self._version = version
 
-    async def run(self) -> None:
-        """Run until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_every(BEAT_S, self.beat, at_once=True))
-            tasks.create_task(_every(EXPIRE_S, self._expire))
-            tasks.create_task(_every(PRUNE_S, self._prune))
-            tasks.create_task(_every(HEALTH_S, self._look_at_health))
+    def chores(self) -> list[Coroutine[Any, Any, None]]:
+        """What to run side by side until cancelled."""
+        return [
+            _every(BEAT_S, self.beat, at_once=True),
+            _every(EXPIRE_S, self.expire),
+            _every(PRUNE_S, self._prune),
+            _every(HEALTH_S, self._look_at_health),
+        ]
 
     async def beat(self) -> None:
         """Write the heartbeat, with what this process did so far."""
@@ -68,7 +70,8 @@ class Maintenance:
         await self._store.beat(self._worker_id, version=self._version, statistics=statistics)
         log.info("heartbeat", **statistics)
 
-    async def _expire(self) -> None:
+    async def expire(self) -> None:
+        """Expire what waits too long behind lanes that do not run."""
         while (expired := await self._store.expire_waiting(limit=BATCH)) > 0:
             self._statistics.count("expired_waiting", expired)
             log.info("expired behind paused lanes", rows=expired)
@@ -111,4 +114,6 @@ async def _every(seconds: float, task: Callable[[], Awaitable[None]], *, at_once
             await task()
         except PASSING as error:
             log.warning("maintenance failed", task=task.__name__, error=type(error).__name__)
+        except psycopg.Error as error:  # a missing right, say: no reason to stop sending
+            log.error("maintenance failed", task=task.__name__, error=type(error).__name__)  # noqa: TRY400
         await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311

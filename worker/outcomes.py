@@ -161,6 +161,26 @@ def handed_back(row: OutboxRow) -> Outcome:
     return Outcome(row=row, verdict=Verdict.RELEASE, counted=False)
 
 
+def of_too_late(attempt: Attempt) -> Outcome:
+    """A try failed, and the lease ends too soon for another one."""
+    return settled(
+        attempt,
+        Verdict.RELEASE,
+        "not sent again within this lease, which was running out; another worker takes it up",
+        counted=False,
+    )
+
+
+def of_replaced_credential(attempt: Attempt, pause: Pause) -> Outcome:
+    """Refused with a key that was replaced meanwhile: the new one has not been asked."""
+    return settled(
+        attempt,
+        Verdict.RELEASE,
+        f"{pause.reason}: refused with a key that was replaced meanwhile; sent again with the new one",
+        counted=False,
+    )
+
+
 def of_cut_off(attempt: Attempt) -> Outcome:
     """Still under way when the worker had to stop."""
     return settled(

@@ -16,12 +16,14 @@ from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.redaction import contact_hash, redact_request
-from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Verdict
+from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Unreadable, Verdict
 from worker import outcomes
+from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.outcomes import Attempt
 from worker.retrying import send_within_lease
-from worker.shops import Shop, Surroundings
+from worker.settling import PASSING
+from worker.shops import Shop, Shops, Surroundings
 
 log = structlog.get_logger()
 
@@ -51,6 +53,10 @@ class UnderWay:
         )
 
 
+class _LeaseRunsOut(Exception):  # noqa: N818 - no error: it ends the tries
+    """No time is left for another try."""
+
+
 class Sender:
     """Sends rows over one client. Has no state of its own but the random source of its jitter."""
 
@@ -59,6 +65,8 @@ class Sender:
         client: OmnisendClient,
         dialect: Dialect,
         lanes: Lanes,
+        holdings: Holdings,
+        shops: Shops,
         *,
         policy: RetryPolicy = DEFAULT_POLICY,
         rng: random.Random | None = None,
@@ -66,6 +74,8 @@ class Sender:
         self._client = client
         self._dialect = dialect
         self._lanes = lanes
+        self._holdings = holdings
+        self._shops = shops
         self._policy = policy
         self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
 
@@ -77,6 +87,8 @@ class Sender:
             if unsent is not None:
                 return unsent
             shop = surroundings.shops[row.merchant_id]
+            if isinstance(row.payload, Unreadable):
+                raise PayloadRejected("payload", row.payload.problem)  # noqa: TRY301 - as the mapping does
             request = map_event(
                 row, shop.profile, surroundings.catalogue.get(row.merchant_id, {}), self._dialect
             )
@@ -123,6 +135,8 @@ class Sender:
         assert key is not None  # noqa: S101 - _judge let only shops with a key pass
 
         async def once() -> Answer:
+            if attempt.requests and not self._holdings.may_send(attempt.row):
+                raise _LeaseRunsOut
             attempt.requests += 1
             return await self._client.send(request, key)
 
@@ -133,14 +147,25 @@ class Sender:
         except CredentialError as error:
             self._lanes.hold(attempt.row.merchant_id, outcomes.CREDENTIAL_FOR)
             return outcomes.of_unusable_credential(attempt.row, str(error))
+        except _LeaseRunsOut:
+            return outcomes.of_too_late(attempt.ended())
         attempt.status = answer.status
         meaning = classify(answer, kind=attempt.row.kind, dialect=self._dialect)
         outcome = outcomes.of_answer(attempt.ended(), meaning, policy=self._policy, rng=self._rng)
-        if outcome.pause is not None:
-            self._lanes.hold(attempt.row.merchant_id, outcome.pause.duration)
         if isinstance(meaning, Retired):
             self._lanes.retire(meaning.words)
+        if outcome.pause is not None:
+            if outcome.pause.breaks_integration and await self._was_replaced(shop):
+                return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
+            self._lanes.hold(attempt.row.merchant_id, outcome.pause.duration)
         return outcome
+
+    async def _was_replaced(self, shop: Shop) -> bool:
+        """Whether a refusal is about a key that is not the merchant's any more."""
+        try:
+            return await self._shops.key_was_replaced(shop)
+        except PASSING:
+            return False  # then the lane waits, at worst, for its next probe
 
 
 def _where(error: Exception) -> str:

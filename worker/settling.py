@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,8 +23,8 @@ MAX_BATCH: Final = 500
 LINGER_S: Final = 0.025  # how long an outcome waits for company; unnoticeable beside an HTTP answer
 MAX_RETRY_S: Final = 5.0
 
-#: What a database out of reach, a restart, a time-out or a deadlock looks like: worth waiting for.
-PASSING: Final = (psycopg.OperationalError, TimeoutError)
+#: What a database out of reach, a restart, a time-out, a deadlock or a full disk looks like: worth waiting for.
+PASSING: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
 
 
 class Settler:
@@ -86,10 +87,12 @@ class Settler:
         except TimeoutError:
             pass
 
-    async def _settle(self, batch: Sequence[Outcome]) -> None:
+    async def _settle(self, batch: Sequence[Outcome], *, plain: bool = False) -> None:
         try:
-            done = await self._write(batch)
-        except psycopg.Error as error:
+            done, tries = await self._write(batch)
+        except Exception as error:  # what the driver cannot even write down is not always an error of its own
+            if plain:
+                raise
             await self._settle_apart(batch, error)
             return
         for outcome in batch:
@@ -97,6 +100,9 @@ class Settler:
             if outcome.row.id in done:
                 self._statistics.count(outcome.verdict.value)
                 _report(outcome)
+            elif tries > 1:  # the connection may have broken after the commit
+                self._statistics.count("settled_or_lost")
+                log.info("stored by an earlier try, or the lease was lost", outbox_id=outcome.row.id)
             else:
                 self._statistics.count("lost_leases")
                 log.warning(
@@ -104,23 +110,28 @@ class Settler:
                 )
             self._on_settled(outcome)
 
-    async def _write(self, batch: Sequence[Outcome]) -> set[int]:
-        """Settle, waiting for a database that is out of reach. Raises ``psycopg.Error`` for what waiting cannot mend."""
+    async def _write(self, batch: Sequence[Outcome]) -> tuple[set[int], int]:
+        """Settle, waiting for a database that is out of reach: the ids settled, and how many tries it took.
+
+        Raises what waiting cannot mend.
+        """
         wait = 0.1
-        while True:
+        for tries in itertools.count(1):
             try:
-                return await self._store.settle(batch)
+                return await self._store.settle(batch), tries
             except PASSING as error:
                 log.warning(
                     "settling failed, trying again", rows=len(batch), error=type(error).__name__, wait_s=wait
                 )
                 await asyncio.sleep(wait)
                 wait = min(MAX_RETRY_S, wait * 2)
+        raise AssertionError("unreachable")
 
-    async def _settle_apart(self, batch: Sequence[Outcome], error: psycopg.Error) -> None:
-        """Store what can be stored: halve until one outcome stands alone, then store it without its log.
+    async def _settle_apart(self, batch: Sequence[Outcome], error: Exception) -> None:
+        """Store what can be stored: halve until one outcome stands alone, then store it without its words.
 
-        One outcome that the database will not take must not hold up the others.
+        One outcome that the database will not take must not hold up the others. Raises where not even the bare
+        verdict can be stored: then it is not the outcome's fault.
         """
         if len(batch) > 1:
             middle = len(batch) // 2
@@ -128,13 +139,13 @@ class Settler:
             await self._settle(batch[middle:])
             return
         outcome = batch[0]
-        if outcome.request_log is None and outcome.response_log is None:
-            raise error
         log.error(
             "an outcome could not be stored as it was", outbox_id=outcome.row.id, error=type(error).__name__
         )
-        plain = f"{outcome.verdict}; its details could not be stored ({type(error).__name__})"
-        await self._settle([replace(outcome, error=plain, request_log=None, response_log=None)])
+        words = f"{outcome.verdict}; its details could not be stored ({type(error).__name__})"
+        pause = outcome.pause and replace(outcome.pause, message=words)
+        bare = replace(outcome, error=words, pause=pause, request_log=None, response_log=None)
+        await self._settle([bare], plain=True)
 
 
 def _report(outcome: Outcome) -> None:

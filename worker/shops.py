@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import psycopg
+import structlog
+
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import CredentialError
 from soldt_outbox.omnisend.mapping import product_ids
 from soldt_outbox.rows import CatalogueProduct, MerchantProfile, OutboxRow
 from soldt_outbox.store import MerchantRecord, Store
+from worker.settling import PASSING
 
-KEPT_S: Final = 5.0  # a key replaced or revoked by `connect` or `disconnect` is noticed this soon
+log = structlog.get_logger()
+
+KEPT_S: Final = (
+    5.0  # a key replaced or revoked by `connect` or `disconnect` is noticed this soon, or when it is refused
+)
 MAX_KEPT: Final = 10_000  # merchants; each some 500 bytes
 MAX_PRODUCTS: Final = 5_000  # looked up per batch; line items beyond go out with what their payload holds
 _MAX_BIGINT_DIGITS: Final = 18
@@ -22,10 +30,11 @@ _MAX_BIGINT_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """A merchant ready to send for. Either ``api_key`` or ``problem`` is set."""
+    """A merchant ready to send for. Either ``api_key`` or ``problem`` is set; ``sealed`` is the key as it is stored."""
 
     profile: MerchantProfile
     api_key: str | None
+    sealed: str | None
     problem: str | None = None
     disabled: bool = False
 
@@ -66,15 +75,25 @@ class Shops:
         catalogue = await self._catalogue(rows) if self._with_catalogue else {}
         return Surroundings(shops=shops, catalogue=catalogue)
 
+    async def key_was_replaced(self, shop: Shop) -> bool:
+        """Whether another key is stored by now than the one ``shop`` was sent for with."""
+        merchant_id = shop.profile.merchant_id
+        self._kept.pop(merchant_id, None)
+        record = (await self._store.merchants([merchant_id])).get(merchant_id)
+        return record is not None and record.api_key_enc not in (None, shop.sealed)
+
     async def _shops(self, merchants: set[UUID]) -> dict[UUID, Shop]:
         now = self._clock()
-        missing = [m for m in merchants if m not in self._kept or self._kept[m][0] <= now]
+        found = {m: kept[1] for m in merchants if (kept := self._kept.get(m)) is not None and kept[0] > now}
+        missing = merchants - found.keys()
         if missing:
             if len(self._kept) > MAX_KEPT:
                 self._kept.clear()
             for merchant_id, record in (await self._store.merchants(missing)).items():
-                self._kept[merchant_id] = (now + KEPT_S, self._shop(record))
-        return {m: self._kept[m][1] for m in merchants if m in self._kept}
+                shop = found[merchant_id] = self._shop(record)
+                if shop.problem is None and not shop.disabled:  # what a `connect` puts right counts at once
+                    self._kept[merchant_id] = (now + KEPT_S, shop)
+        return found
 
     def _shop(self, record: MerchantRecord) -> Shop:
         profile = MerchantProfile(
@@ -85,12 +104,15 @@ class Shops:
         )
         disabled = record.status == "disabled"
         if record.api_key_enc is None:
-            return Shop(profile=profile, api_key=None, problem="none is stored", disabled=disabled)
+            return Shop(
+                profile=profile, api_key=None, sealed=None, problem="none is stored", disabled=disabled
+            )
+        sealed = record.api_key_enc
         try:
-            key = self._keys.decrypt(record.api_key_enc, merchant_id=record.merchant_id, column="api_key_enc")
+            key = self._keys.decrypt(sealed, merchant_id=record.merchant_id, column="api_key_enc")
         except CredentialError as error:
-            return Shop(profile=profile, api_key=None, problem=str(error), disabled=disabled)
-        return Shop(profile=profile, api_key=key, disabled=disabled)
+            return Shop(profile=profile, api_key=None, sealed=sealed, problem=str(error), disabled=disabled)
+        return Shop(profile=profile, api_key=key, sealed=sealed, disabled=disabled)
 
     def _storefront(self, record: MerchantRecord) -> str | None:
         if record.custom_domain:
@@ -106,4 +128,13 @@ class Shops:
         }
         if not wanted:
             return {}
-        return await self._store.catalogue(sorted(wanted, key=str)[:MAX_PRODUCTS])
+        try:
+            return await self._store.catalogue(sorted(wanted, key=str)[:MAX_PRODUCTS])
+        except PASSING:
+            raise
+        except psycopg.Error as error:
+            log.warning(
+                "products cannot be looked up; line items go out with what their payload holds",
+                error=type(error).__name__,
+            )
+            return {}
