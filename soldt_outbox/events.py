@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -79,16 +80,24 @@ def canonical_name(alias: str) -> EventName:
 
 
 _OUTSIDE = re.compile(r"[^a-z0-9._-]")
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def dedup_part(value: object) -> str:
     """One part of a dedup key, as the database's ``dedup_part``: lower case, all but ``a-z0-9._-`` becomes ``_``.
 
-    Empty for what has no text.
+    Empty for what is neither text nor a number. Only ASCII has a lower case here: the rest becomes ``_`` anyway, and
+    how its case changes would depend on the database's locale.
     """
     if value is None or isinstance(value, bool | dict | list):
         return ""
-    return _OUTSIDE.sub("_", str(value).strip(" ").lower())
+    if isinstance(value, Decimal):
+        if abs(value.adjusted()) > MAX_DEDUP_KEY:  # it would not fit, and might have a billion digits
+            return ""
+        text = f"{value or abs(value):f}"  # as PostgreSQL's numeric reads: no exponent, no negative zero
+    else:
+        text = str(value)
+    return _OUTSIDE.sub("_", text.strip(" ").translate(_LOWER))
 
 
 _encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
@@ -290,9 +299,9 @@ class ShopEvent(Event):
 
     def _first_item(self) -> dict[str, Any]:
         """The item that was added or looked at: named, or the last of the cart, or the properties themselves."""
-        items = self.properties.get("lineItems")
-        item = self.properties.get("addedItem") or (items[-1] if isinstance(items, list) and items else None)
-        return item if isinstance(item, dict) else self.properties
+        added, items = self.properties.get("addedItem"), self.properties.get("lineItems")
+        last = items[-1] if isinstance(items, list) and items else None
+        return next((item for item in (added, last) if isinstance(item, dict)), self.properties)
 
     def _product(self) -> str:
         product = self.properties.get("product")
@@ -302,8 +311,8 @@ class ShopEvent(Event):
 
     def _quantity(self) -> str:
         item = self._first_item()
-        quantity = item.get("productQuantity")
-        return dedup_part(quantity if quantity is not None else item.get("quantity", 1))
+        quantities = (item.get("productQuantity"), item.get("quantity"), 1)
+        return dedup_part(next(quantity for quantity in quantities if quantity is not None))
 
 
 class ProductAddedToCart(ShopEvent):

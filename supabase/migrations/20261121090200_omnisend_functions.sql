@@ -76,27 +76,47 @@ end
 $$;
 
 -- One part of a dedup key: lower-cased, what is outside a-z0-9._- replaced by _ (the rule of SOLDT's present ids).
+-- Under "C" lower() knows ASCII alone: the same in every database, whatever its locale, and in soldt_outbox.events.
 create function omnisend_private.dedup_part(p_value text) returns text
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return nullif(regexp_replace(lower(btrim(p_value)), '[^a-z0-9._-]', '_', 'g'), '');
+  return nullif(regexp_replace(lower(btrim(p_value) collate "C"), '[^a-z0-9._-]', '_', 'g'), '');
+end
+$$;
+
+-- The same of a value in a payload: of text or a number; anything else names nothing.
+create function omnisend_private.dedup_part(p_value jsonb) returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case when jsonb_typeof(p_value) in ('string', 'number') then omnisend_private.dedup_part(p_value #>> '{}') end;
 end
 $$;
 
 -- The dedup key where the caller names none: SOLDT's present rules, and where the payload lacks what they need,
--- a hash of the payload and its instant.
+-- a hash of the payload and its instant. soldt_outbox.events has the same rules; a test compares them.
 create function omnisend_private.default_dedup_key(p_name text, p_payload jsonb, p_occurred_at timestamptz) returns text
 language plpgsql stable set search_path = ''
 as $$
 declare
+  c_null constant jsonb := 'null';
   v_properties jsonb := coalesce(p_payload -> 'properties', p_payload);
-  v_item jsonb := coalesce(v_properties -> 'addedItem', v_properties #> '{lineItems,-1}', v_properties);
-  v_cart text := omnisend_private.dedup_part(v_properties ->> 'cartID');
-  v_product text := omnisend_private.dedup_part(coalesce(v_item ->> 'productID', v_properties -> 'product' ->> 'id'));
-  v_quantity text := omnisend_private.dedup_part(coalesce(v_item ->> 'productQuantity', v_item ->> 'quantity', '1'));
-  v_session text := omnisend_private.dedup_part(coalesce(v_properties ->> 'sessionID', p_payload ->> 'sessionID'));
-  v_order text := omnisend_private.dedup_part(coalesce(p_payload ->> 'id', v_properties ->> 'orderID'));
+  v_item jsonb := case
+    when jsonb_typeof(v_properties -> 'addedItem') = 'object' then v_properties -> 'addedItem'
+    when jsonb_typeof(v_properties -> 'lineItems') = 'array' and jsonb_typeof(v_properties #> '{lineItems,-1}') = 'object'
+      then v_properties #> '{lineItems,-1}'
+    else v_properties
+  end;
+  v_cart text := omnisend_private.dedup_part(v_properties -> 'cartID');
+  v_product text := omnisend_private.dedup_part(
+    coalesce(nullif(v_item -> 'productID', c_null), v_properties -> 'product' -> 'id'));
+  v_quantity text := omnisend_private.dedup_part(
+    coalesce(nullif(v_item -> 'productQuantity', c_null), nullif(v_item -> 'quantity', c_null), '1'));
+  v_session text := omnisend_private.dedup_part(
+    coalesce(nullif(v_properties -> 'sessionID', c_null), p_payload -> 'sessionID'));
+  v_order text := omnisend_private.dedup_part(
+    coalesce(nullif(p_payload -> 'id', c_null), v_properties -> 'orderID'));
   v_key text;
 begin
   v_key := case p_name
