@@ -25,7 +25,7 @@ from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.version import __version__
 from worker import outcomes, startup
 from worker.claiming import Claimer
-from worker.holdings import MARGIN, Holdings
+from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.leases import keep_leases
 from worker.maintenance import Maintenance
@@ -44,15 +44,17 @@ SIGN_OFF_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """Numbers that are no settings, because only tests have a reason to change them.
-
-    ``margin`` is what must be left of a lease for a request to begin; it exceeds the client's time-out.
-    """
+    """Numbers that are no settings, because only tests have a reason to change them."""
 
     policy: RetryPolicy = DEFAULT_POLICY
     breaker: Breaker = field(default_factory=Breaker)
     lease: timedelta | None = None  # else the setting's, which may not be this short
-    margin: timedelta = MARGIN
+    request_timeout: timedelta = timedelta(seconds=10)
+
+    @property
+    def margin(self) -> timedelta:
+        """What must be left of a lease for a request to begin: the request's time-out, and some for the clock."""
+        return self.request_timeout * 1.2
 
 
 class Worker:
@@ -264,11 +266,12 @@ async def _end(task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task], timeout=0.5)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, tuning: Tuning | None = None) -> None:
     """Run a worker under these settings until SIGTERM or SIGINT.
 
     Raises ``OutboxError`` with a sentence where it cannot start.
     """
+    tuning = tuning or Tuning()
     keys = KeyRing.parse(settings.outbox_encryption_keys.get_secret_value())
     worker_id = startup.new_worker_id()
     async with AsyncExitStack() as stack:
@@ -276,6 +279,7 @@ async def run(settings: Settings) -> None:
             OmnisendClient(
                 settings.omnisend_base_url,
                 DIALECTS[settings.omnisend_api_version],
+                timeout=tuning.request_timeout,
                 max_connections=settings.worker_concurrency,
             )
         )
@@ -285,7 +289,7 @@ async def run(settings: Settings) -> None:
             )
         except psycopg.OperationalError as error:
             raise startup.unreachable(settings, error) from None
-        worker = Worker(database, client, keys, settings, worker_id=worker_id)
+        worker = Worker(database, client, keys, settings, worker_id=worker_id, tuning=tuning)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)

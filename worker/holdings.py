@@ -7,24 +7,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 from soldt_outbox.rows import OutboxRow
-
-# A row is not sent in the last stretch of its lease: a request under way must end before another worker may begin.
-MARGIN: Final = timedelta(seconds=12)  # the client's time-out, and two for the clock
 
 
 class Holdings:
     """Rows in hand by id, how many of each merchant, and a signal whenever there are fewer.
 
     Deadlines are reckoned on this machine's monotonic clock from before the claim was asked for, so that they are
-    never later than the database's.
+    never later than the database's. ``margin`` is the last stretch of a lease, in which no request begins: one that
+    is under way must end before another worker may begin.
     """
 
     def __init__(
-        self, lease: timedelta, *, margin: timedelta = MARGIN, clock: Callable[[], float] = time.monotonic
+        self, lease: timedelta, *, margin: timedelta, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._lease = lease.total_seconds()
         self._margin = margin.total_seconds()

@@ -45,7 +45,7 @@ _AGAIN: Final = AsyncRetrying(
     retry=_passes_soon,
     # With the first, three requests; within four seconds and a time-out or two they stay well inside half a lease.
     stop=stop_after_attempt(2) | stop_after_delay(4),
-    wait=wait_exponential_jitter(initial=0.5, max=2, jitter=0.3),
+    wait=wait_exponential_jitter(multiplier=0.5, max=2, jitter=0.3),
     retry_error_callback=_as_it_ended,
 )
 
