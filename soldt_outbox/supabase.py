@@ -44,10 +44,11 @@ DEFAULT_TIMEOUT: Final = timedelta(seconds=10)  # of each try; PostgREST ends a 
 TRIES: Final = 3
 _FUNCTION: Final = "omnisend_enqueue"
 
-# Passing troubles: a gateway's answers, and PostgREST without a connection to the database.
-_PASSING: Final = frozenset({"502", "503", "504", "PGRST000", "PGRST001", "PGRST002", "PGRST003"})
-_REFUSED: Final = frozenset({"401", "403", "42501", "PGRST301", "PGRST302"})
-_MISSING: Final = frozenset({"404", "PGRST202", "42883"})
+_PASSING: Final = frozenset(
+    {502, 503, 504}
+)  # the gateway's, and PostgREST's without a connection to the database
+_REFUSED: Final = frozenset({401, 403})
+_MISSING: Final = "PGRST202"  # no such function
 _INVALID: Final = "22023"  # invalid_parameter_value, as omnisend_enqueue raises it
 
 
@@ -64,7 +65,9 @@ class SupabaseOutbox:
         def authorize(request: httpx.Request) -> None:
             request.headers.update(headers)  # last of all, so that nothing else can say who asks
 
-        self._http = httpx.Client(event_hooks={"request": [authorize]}, **_options(timeout))
+        self._http = httpx.Client(
+            event_hooks={"request": [authorize], "response": [_judge]}, **_options(timeout)
+        )
         self._client = SyncPostgrestClient(endpoint, http_client=self._http)
         self._retrying = tenacity.Retrying(**_RETRYING)
 
@@ -104,7 +107,12 @@ class AsyncSupabaseOutbox:
         async def authorize(request: httpx.Request) -> None:
             request.headers.update(headers)
 
-        self._http = httpx.AsyncClient(event_hooks={"request": [authorize]}, **_options(timeout))
+        async def judge(response: httpx.Response) -> None:
+            _judge(response)
+
+        self._http = httpx.AsyncClient(
+            event_hooks={"request": [authorize], "response": [judge]}, **_options(timeout)
+        )
         self._client = AsyncPostgrestClient(endpoint, http_client=self._http)
         self._retrying = tenacity.AsyncRetrying(**_RETRYING)
 
@@ -134,16 +142,24 @@ class AsyncSupabaseOutbox:
         return _id(answer.data)
 
 
+def _judge(response: httpx.Response) -> None:
+    """Raise for the statuses that mean something by themselves: postgrest's error would not keep them."""
+    if response.status_code in _PASSING | _REFUSED:
+        raise httpx.HTTPStatusError(
+            f"HTTP {response.status_code}", request=response.request, response=response
+        )
+
+
 def _passing(error: BaseException) -> bool:
     """Whether another try may go better. A time-out may have been acted on: the dedup key makes the retry safe."""
-    if isinstance(error, APIError):
-        return error.code in _PASSING
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _PASSING
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
 
 _RETRYING: Final[dict[str, Any]] = {
     "stop": tenacity.stop_after_attempt(TRIES),
-    "wait": tenacity.wait_exponential_jitter(initial=0.2, max=2, jitter=0.2),
+    "wait": tenacity.wait_exponential(multiplier=0.2, max=2) + tenacity.wait_random(0, 0.2),
     "retry": tenacity.retry_if_exception(_passing),
     "reraise": True,
 }
@@ -250,15 +266,17 @@ def _id(data: Any) -> int | None:
 
 def _in_our_words(error: httpx.HTTPError | APIError) -> Exception:
     """What to raise in place of an error that may hold the request, and with it the key and the payload."""
-    if not isinstance(error, APIError):
+    if isinstance(error, httpx.HTTPStatusError):
+        if error.response.status_code in _REFUSED:
+            return ConfigurationError(
+                f"Supabase refuses this key ({error}): is it this project's secret key?"
+            )
+        return EnqueueFailed(f"Supabase is having trouble, after {TRIES} tries ({error})")
+    if isinstance(error, httpx.HTTPError):
         return EnqueueFailed(f"Supabase did not answer, after {TRIES} tries ({type(error).__name__})")
-    words = scrub(f"{error.message or 'no explanation'} ({error.code})")
+    words = scrub(f"{error.message or 'no explanation'} ({error.code or 'no code'})")
     if error.code == _INVALID:
         return InvalidEvent(words)
-    if error.code in _REFUSED:
-        return ConfigurationError(f"Supabase refuses this key: {words}")
-    if error.code in _MISSING:
-        return ConfigurationError(
-            f"the project lacks omnisend_enqueue: run `soldt-outbox migrate` on it: {words}"
-        )
+    if error.code == _MISSING:
+        return ConfigurationError("this project lacks omnisend_enqueue: run `soldt-outbox migrate` on it")
     return EnqueueFailed(f"Supabase did not take the event: {words}")
