@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
@@ -13,18 +14,27 @@ from cli.terminal import Exit, Failure
 _EXTRA = "install soldt-outbox[sandbox], or use a checkout with `make demo`"
 
 
-def sandbox_command() -> None:
+def sandbox_command(
+    *,
+    worker: Annotated[bool, typer.Option("--worker", help="Start a worker too.")] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep the database here, and go on with what an earlier run left in it."),
+    ] = None,
+) -> None:
     """Start a world to try things in, and leave it running until Ctrl-C.
 
-    An embedded PostgreSQL that looks like Supabase, SOLDT's tables with three shops, this project's migrations and a
-    stand-in for Omnisend; no internet, nothing of it survives. Prints how to use it.
+    An embedded PostgreSQL that looks like Supabase, SOLDT's tables with three connected shops, this project's
+    migrations and a stand-in for Omnisend; no internet, and nothing of it survives unless --data-dir says so. Prints
+    how to use it.
 
     Examples:
       soldt-outbox sandbox
+      soldt-outbox sandbox --worker --data-dir ./sandbox-data
 
-    Exit codes: 0 stopped by you; 2 it cannot start here.
+    Exit codes: 0 stopped, or 130 by Ctrl-C; 1 something of it broke; 2 it cannot start here.
     """
-    raise typer.Exit(_demo_module().run_sandbox())
+    raise typer.Exit(_demo_module().run_sandbox(worker=worker, data_dir=data_dir))
 
 
 def demo_command(

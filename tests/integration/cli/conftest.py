@@ -37,6 +37,11 @@ class Said:
 Cli = Callable[..., Said]
 
 
+class _Keyboard(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture(scope="session")
 def standin() -> Iterator[StandInProcess]:
     with StandInProcess("--rate-limit", "0") as process:
@@ -70,11 +75,11 @@ def environment(
 def cli(
     environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Cli:
-    """``cli("status", "--json")`` runs a command; ``stdin`` is what is piped into it."""
+    """``cli("status", "--json")`` runs a command; ``stdin`` is piped into it, or with ``typed=True`` typed."""
 
-    def run(*arguments: str, stdin: str = "") -> Said:
+    def run(*arguments: str, stdin: str = "", typed: bool = False) -> Said:
         monkeypatch.setattr(sys, "argv", ["soldt-outbox", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", _Keyboard(stdin) if typed else io.StringIO(stdin))
         capsys.readouterr()
         try:
             main()

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.omnisend import BrandKey, Fault, StandInControl
 from sandbox.shops import BO_KAAP, KAROO, PROTEA
+from sandbox.world import Database
 from soldt_outbox.credentials import KeyRing
 from tests.integration.cli.conftest import RING, Cli
 
@@ -177,6 +178,35 @@ def test_the_key_is_in_no_argument_while_omnisend_is_asked(
     assert err == "… asking Omnisend about the key\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_at_a_terminal_the_key_is_asked_for_and_not_shown(
+    environment: pytest.MonkeyPatch, brand: BrandKey, admin: psycopg.Connection
+):
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "connect", "--merchant", PROTEA.slug],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env=dict(os.environ),
+    )
+    os.close(theirs)
+    shown = b""
+    while b"not shown" not in shown:  # getpass has switched the echo off before it asks
+        shown += os.read(ours, 1_000)
+    os.write(ours, brand.key.encode() + b"\n")
+    while b"connected to brand" not in shown:
+        shown += os.read(ours, 1_000)
+    assert process.wait(30) == 0
+    os.close(ours)
+    assert brand.key.split("-")[1].encode() not in shown
+    assert b"Omnisend API key of protea" in shown
+    assert stored(admin) is not None
+
+
 def test_connecting_anew_lets_a_paused_lane_go_but_not_earlier_than_omnisend_said(
     cli: Cli, connected: BrandKey, admin: psycopg.Connection
 ):
@@ -230,6 +260,30 @@ def test_disconnecting_asks_first_and_needs_a_connection(cli: Cli, connected: Br
     assert stored(admin, "status") == "connected"
     never = cli("disconnect", "--merchant", BO_KAAP.slug, "--yes")
     assert (never.code, "never connected" in never.err) == (2, True)
+
+
+def test_at_a_terminal_it_asks_and_takes_no_for_an_answer(cli: Cli, connected: BrandKey, admin, dead_row):
+    row = dead_row()
+    for command in (["disconnect", "--merchant", PROTEA.slug], ["retry", "--all"]):
+        said = cli(*command, stdin="n\n", typed=True)
+        assert said.code == 1
+        assert said.err.endswith("soldt-outbox: nothing was changed\n")
+    assert stored(admin, "status") == "connected"
+    assert cli("retry", "--all", "--json", stdin="y\n", typed=True).json()["put_back"] == [row]
+    assert cli("disconnect", "--merchant", PROTEA.slug, stdin="y\n", typed=True).code == 0
+
+
+def test_every_command_works_through_a_transaction_pooler(
+    cli: Cli, environment: pytest.MonkeyPatch, pgbouncer: Database, brand: BrandKey, dead_row
+):
+    environment.setenv("DATABASE_URL", pgbouncer.url())
+    assert cli("migrate").code == 0
+    assert cli("connect", "--merchant", PROTEA.slug, stdin=brand.key).code == 0
+    row = dead_row()
+    for command in ("status", "logs", "dead", f"retry {row}", "rotate-keys", "encrypt-credentials", "prune"):
+        said = cli(*command.split())
+        assert said.code == (1 if command == "status" else 0), said.err
+    assert cli("disconnect", "--merchant", PROTEA.slug, "--yes").code == 0
 
 
 def test_a_dead_database_is_told_at_once(cli: Cli, environment: pytest.MonkeyPatch):
