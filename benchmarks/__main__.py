@@ -1,0 +1,100 @@
+"""``python -m benchmarks``: run cells, print a table, write it and a JSON file into ``benchmarks/results/``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from benchmarks import drain, writers
+from benchmarks.report import Bar, Cell, table, this_machine, write
+
+Suite = Callable[[argparse.Namespace], Iterator[Cell]]
+
+
+def say(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S}  {line}", file=sys.stderr, flush=True)
+
+
+def run_writers(options: argparse.Namespace) -> Iterator[Cell]:
+    """What the trigger costs a checkout (about 3 minutes)."""
+    settings = writers.Settings(
+        rounds=options.rounds, seconds=options.seconds, requests=options.requests, protocol=options.protocol
+    )
+    return writers.cells(settings, say)
+
+
+def run_drain(options: argparse.Namespace) -> Iterator[Cell]:
+    """How fast one worker drains a backlog, against a bare loop of the same client (about 2 minutes)."""
+    result = drain.run(rows=options.rows, say=say)
+    yield Cell(
+        name=f"drain: {options.rows:,} rows of {drain.MERCHANTS} merchants, one worker / bare loop",
+        value=result.ratio,
+        bar=Bar("at least", drain.BAR),
+        against="durable embedded PostgreSQL, the stand-in without faults; the same client posting the same bodies",
+        figures={
+            "worker rows/s": max(result.worker),
+            "bare requests/s": max(result.bare),
+            "rounds worker": result.worker,
+            "rounds bare": result.bare,
+        },
+    )
+
+
+SUITES: dict[str, Suite] = {"writers": run_writers, "drain": run_drain}
+
+
+def main() -> int:
+    options = _options()
+    started, machine = datetime.now(UTC), this_machine()
+    say(
+        f"{', '.join(options.suites)} on {machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB"
+    )
+    cells = []
+    for name in options.suites:
+        for cell in SUITES[name](options):
+            say(
+                f"{cell.name}: {cell.value if cell.value is None else f'{cell.value:.3f}'} (bar: {cell.bar or 'none'}) {cell.verdict}"
+            )
+            cells.append(cell)
+    print(table(cells))
+    markdown, as_json = write(cells, machine, started)
+    print(f"\nWritten to {markdown} and {as_json}")
+    failed = [cell for cell in cells if cell.verdict == "NOT MET"]
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    suites = "\n".join(f"  {name:9} {suite.__doc__}" for name, suite in SUITES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Ratios side by side in one run. Exits with 1 where a bar is not met.",
+        epilog=f"suites:\n{suites}\n\nexample:\n  python -m benchmarks writers --rounds 3 --seconds 2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{' or '.join(SUITES)}; default: all")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="pairs of runs per number of sessions (default: 7)"
+    )
+    parser.add_argument("--seconds", type=int, default=3, help="length of a writers' run (default: 3)")
+    parser.add_argument(
+        "--requests", type=int, default=1500, help="orders through PostgREST on either side (default: 1500)"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=["extended", "prepared", "simple"],
+        default="extended",
+        help="how statements reach the server (default: extended)",
+    )
+    parser.add_argument("--rows", type=int, default=drain.ROWS, help=f"rows to drain (default: {drain.ROWS})")
+    options = parser.parse_args()
+    unknown = set(options.suites) - set(SUITES)
+    if unknown:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    options.suites = options.suites or list(SUITES)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

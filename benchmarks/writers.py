@@ -1,0 +1,295 @@
+"""What the trigger costs a checkout: the rate of order inserts, their latency through PostgREST, and that none waits.
+
+Two databases of one durable server, alike but for the trigger, take turns in short rounds, so that whatever else the
+machine does meets both; each figure is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from benchmarks.order_load import ADDRESS, CUSTOMERS, ITEMS, OrderLoad, Protocol
+from benchmarks.report import Bar, Cell, Say
+from sandbox.postgres import PostgresServer
+from sandbox.postgrest import HOW_TO_GET_POSTGREST, SupabaseApi, find_postgrest
+from sandbox.shops import PROTEA
+from sandbox.tokens import mint_token
+from sandbox.world import Database, prepare_database
+
+SESSIONS: Final = (1, 16, 32)
+BARS: Final = {16: Bar("at least", 0.65), 32: Bar("at least", 0.70)}
+POSTGREST_BAR: Final = Bar("at most", 1.10)
+WAITS_BAR: Final = Bar("at most", 0)
+
+# As on a server that has run for a while: write-ahead log files are used again, not made and zeroed while it is measured.
+_SETTINGS: Final = {"min_wal_size": "2GB"}
+_MERCHANT: Final = PROTEA.merchant_id
+# Sessions that wait for a lock of another transaction. An extension lock is held while a page is added to a file,
+# within one statement and by every table that grows; it is counted apart.
+_WAITING: Final = """
+select l.locktype, coalesce(c.relname, '-') as relation, count(*)::int
+from pg_catalog.pg_locks l
+left join pg_catalog.pg_class c on c.oid = l.relation
+where not l.granted
+  and l.pid in (select pid from pg_catalog.pg_stat_activity where datname = current_database())
+group by 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    rounds: int = 7
+    seconds: int = 3
+    requests: int = 1500  # through PostgREST, to either database
+    protocol: Protocol = "extended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    server: str
+    plain: Database
+    """Without the trigger."""
+    ours: Database
+    load: OrderLoad
+
+    @property
+    def pair(self) -> tuple[Database, Database]:
+        return self.plain, self.ours
+
+
+def cells(settings: Settings, say: Say) -> Iterator[Cell]:
+    """Every cell about writers, as each is done."""
+    with _world(settings) as world:
+        say("writers: warming up")
+        for database in world.pair:
+            world.load.run(database, sessions=max(SESSIONS), seconds=settings.seconds)
+        for sessions in SESSIONS:
+            yield _rate(world, sessions, settings, say)
+        yield _postgrest(world, settings, say)
+        yield _nobody_waits(world, settings, say)
+
+
+@contextmanager
+def _world(settings: Settings) -> Iterator[World]:
+    with PostgresServer(durable=True, settings=_SETTINGS) as server:
+        plain, ours = prepare_database(server, "without_trigger"), prepare_database(server, "with_trigger")
+        for database in (plain, ours):
+            with database.connect(database.superuser) as conn:
+                conn.execute(
+                    "insert into public.integrations_omnisend (merchant_id) values (%s)", [_MERCHANT]
+                )
+        with plain.connect() as conn:
+            conn.execute("drop trigger integrations_omnisend_order_inserted on public.orders")
+            conn.execute("drop trigger integrations_omnisend_order_updated on public.orders")
+            version = conn.execute("show server_version").fetchone()
+        pgbench = _pgbench(server.bin_dir)
+        yield World(
+            server=f"PostgreSQL {version[0] if version else server.major}, fsync on, SOLDT's sandbox schema",
+            plain=plain,
+            ours=ours,
+            load=OrderLoad(pgbench, _MERCHANT, settings.protocol),
+        )
+
+
+def _pgbench(bin_dir: Path) -> Path | None:
+    binary = bin_dir / "pgbench"
+    return binary if binary.exists() else None
+
+
+def _empty(database: Database) -> None:
+    """Both sides start each round from nothing, with a write-ahead log ready to be filled."""
+    with database.connect(database.superuser, autocommit=True) as conn:
+        conn.execute("truncate public.orders, public.integrations_omnisend_outbox")
+        conn.execute("checkpoint")
+
+
+def _rate(world: World, sessions: int, settings: Settings, say: Say) -> Cell:
+    rates: dict[str, list[float]] = {world.plain.name: [], world.ours.name: []}
+    for number in range(1, settings.rounds + 1):
+        for database in world.pair if number % 2 else world.pair[::-1]:
+            _empty(database)
+            rates[database.name].append(world.load.run(database, sessions=sessions, seconds=settings.seconds))
+        plain, ours = rates[world.plain.name][-1], rates[world.ours.name][-1]
+        say(
+            f"writers, {sessions} sessions, round {number}/{settings.rounds}: {plain:,.0f}/s without, {ours:,.0f}/s with"
+        )
+    without, with_it = rates[world.plain.name], rates[world.ours.name]
+    ratios = [ours / plain for plain, ours in zip(without, with_it, strict=True)]
+    _check_written(world)
+    return Cell(
+        name=f"writers: order inserts at {sessions} session{'s' if sessions > 1 else ''}, with / without the trigger",
+        value=statistics.median(ratios),
+        bar=BARS.get(sessions),
+        against=f"{world.server}; {world.load}",
+        figures={
+            "without/s": statistics.median(without),
+            "with/s": statistics.median(with_it),
+            "lowest ratio": min(ratios),
+            "highest ratio": max(ratios),
+            "rounds without": [round(rate) for rate in without],
+            "rounds with": [round(rate) for rate in with_it],
+        },
+    )
+
+
+def _check_written(world: World) -> None:
+    """A trigger that writes nothing is cheap: each order of the last round has its row."""
+    with world.ours.connect(world.ours.superuser) as conn:
+        found = conn.execute(
+            """select (select count(*) from public.orders), (select count(*) from public.integrations_omnisend_outbox),
+              (select count(*) from public.orders o join public.integrations_omnisend_outbox b
+                on b.merchant_id = o.merchant_id and b.kind = 'event' and b.name = 'order_placed' and b.dedup_key = o.id::text)"""
+        ).fetchone()
+    if found is None or found[0] == 0 or len(set(found)) != 1:
+        raise RuntimeError(f"orders, outbox rows and pairs of them should be one number, but are {found}")
+
+
+# Through PostgREST, as the browser does it ------------------------------------------------------------------------
+
+
+def _postgrest(world: World, settings: Settings, say: Say) -> Cell:
+    name = "writers: median order insert through PostgREST as anon, with / without the trigger"
+    if find_postgrest() is None:
+        note = f"SKIPPED: PostgREST was not found. {HOW_TO_GET_POSTGREST}"
+        say(note)
+        return Cell(name=name, value=None, bar=POSTGREST_BAR, against=world.server, note=note)
+    taken: dict[str, list[float]] = {world.plain.name: [], world.ours.name: []}
+    for database in world.pair:
+        _empty(database)
+    with SupabaseApi(world.plain) as plain_api, SupabaseApi(world.ours) as ours_api:
+        browsers = {
+            world.plain.name: _Browser(plain_api.rest_url),
+            world.ours.name: _Browser(ours_api.rest_url),
+        }
+        for browser in browsers.values():
+            for _ in range(100):  # connections opened, statements prepared
+                browser.order()
+        for number in range(settings.requests):
+            for database in world.pair if number % 2 else world.pair[::-1]:
+                taken[database.name].append(browsers[database.name].order())
+            if (number + 1) % 500 == 0:
+                say(f"writers, PostgREST: {number + 1}/{settings.requests} orders each")
+    _check_written(world)
+    without, with_it = (statistics.median(taken[database.name]) for database in world.pair)
+    return Cell(
+        name=name,
+        value=with_it / without,
+        bar=POSTGREST_BAR,
+        against=f"{world.server}; PostgREST itself (no gateway), one kept connection, requests in turns",
+        figures={"without ms": without * 1000, "with ms": with_it * 1000, "orders each": settings.requests},
+    )
+
+
+class _Browser:
+    """Orders as the shop's pages do, over one kept connection."""
+
+    def __init__(self, rest_url: str) -> None:
+        parts = urlsplit(rest_url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        self._headers = {
+            "Authorization": f"Bearer {mint_token(role='anon')}",
+            "Content-Type": "application/json",
+            "Prefer": "return=minimal",
+        }
+
+    def order(self) -> float:
+        """Seconds from the request to the whole answer."""
+        body = json.dumps(_order(random.randint(1, CUSTOMERS))).encode()
+        began = time.perf_counter()
+        self._connection.request("POST", "/orders", body, self._headers)
+        answer = self._connection.getresponse()
+        said = answer.read()
+        took = time.perf_counter() - began
+        if answer.status != 201:
+            raise RuntimeError(f"PostgREST answered {answer.status}: {said[:300]!r}")
+        return took
+
+
+def _order(customer: int) -> dict[str, Any]:
+    return {
+        "merchant_id": str(_MERCHANT),
+        "customer_email": f"customer{customer}@shopper.example",
+        "customer_name": "Naledi van der Merwe",
+        "customer_phone": "082 123 4567",
+        "shipping_address": ADDRESS,
+        "items": ITEMS,
+        "subtotal": 1947.50,
+        "shipping": 99.00,
+        "tax": 254.02,
+        "total": 2046.50,
+        "status": "pending",
+        "payment_status": "pending",
+        "payment_method": "payfast",
+        "notes": "Please ring at the gate",
+    }
+
+
+# No order waits ---------------------------------------------------------------------------------------------------
+
+
+def _nobody_waits(world: World, settings: Settings, say: Say) -> Cell:
+    """Orders of one merchant while an order of the same merchant stays uncommitted, its locks all held.
+
+    Every session gives up on a lock after 100 ms (which fails the run), and what sessions wait for is sampled.
+    """
+    say("writers: does any order wait? One stays uncommitted while 16 sessions insert")
+    _empty(world.ours)
+    with world.ours.connect(world.ours.superuser, autocommit=True) as conn:
+        conn.execute(f"alter database {world.ours.name} set lock_timeout = '100ms'")
+    waits: Counter[str] = Counter()
+    ended = threading.Event()
+    samples = 0
+
+    def watch() -> None:
+        nonlocal samples
+        with world.ours.connect(world.ours.superuser, autocommit=True) as conn:
+            while not ended.is_set():
+                for locktype, relation, count in conn.execute(_WAITING):
+                    waits[f"{locktype} {relation}"] += count
+                samples += 1
+                time.sleep(0.005)
+
+    watcher = threading.Thread(target=watch)
+    with world.ours.connect() as uncommitted:
+        order = _order(1)
+        columns = ", ".join(order)
+        uncommitted.execute(
+            f"insert into public.orders ({columns}) select {columns} from jsonb_populate_record(null::public.orders, %s::jsonb)",
+            [json.dumps(order)],
+        )
+        watcher.start()
+        failure = ""
+        try:
+            rate = world.load.run(world.ours, sessions=16, seconds=settings.seconds)
+        except (RuntimeError, psycopg.Error) as error:
+            rate, failure = 0.0, str(error)[-300:]
+        ended.set()
+        watcher.join()
+        uncommitted.rollback()
+    lasting = sum(count for wait, count in waits.items() if not wait.startswith("extend "))
+    return Cell(
+        name="writers: orders found waiting for another transaction, 16 sessions and an uncommitted order",
+        value=float(lasting + bool(failure)),
+        bar=WAITS_BAR,
+        against=f"{world.server}; {world.load}; lock_timeout 100 ms",
+        figures={
+            "orders/s": rate,
+            "samples of pg_locks": samples,
+            **{f"waits: {wait}": count for wait, count in waits.items()},
+        },
+        note=failure,
+    )
