@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -29,7 +30,7 @@ from soldt_outbox.administration.records import (
     dead_letters,
     logs,
 )
-from soldt_outbox.administration.status import MAX_COUNTED, MAX_MERCHANTS, Status, look
+from soldt_outbox.administration.status import MAX_COUNTED, MAX_MERCHANTS, MerchantStatus, Status, look
 from soldt_outbox.database import AsyncDatabase
 from soldt_outbox.redaction import scrub
 from soldt_outbox.rows import Verdict
@@ -90,7 +91,7 @@ def _print_status(found: Status) -> None:
                 [
                     str(m),
                     m.status if m.last_error is None else f"{m.status} ({m.last_error})",
-                    f"paused: {m.pause_reason} until {instant(m.paused_until)}" if m.paused_until else "open",
+                    _lane(m),
                     _count(m.waiting),
                     _count(m.dead),
                     duration(m.oldest_due_seconds),
@@ -107,6 +108,12 @@ def _print_status(found: Status) -> None:
     answer("all well" if found.ok else "needs a person:")
     for sentence in found.attention:
         answer(f"  - {sentence}")
+
+
+def _lane(merchant: MerchantStatus) -> str:
+    if merchant.paused_until is not None and merchant.paused_until > datetime.now(UTC):
+        return f"paused: {merchant.pause_reason} until {instant(merchant.paused_until)}"
+    return "probing" if merchant.failures_in_row and merchant.paused_until else "open"
 
 
 def _count(number: int) -> str:

@@ -59,7 +59,7 @@ class MerchantStatus:
             found.append(f"{self}: {self.last_error}: {self.last_error_detail}")
         if self.dead:
             found.append(
-                f"{self}: {_count(self.dead)} dead letters; see `soldt-outbox dead --merchant {self}`"
+                f"{self}: dead letters: {_count(self.dead)}; see `soldt-outbox dead --merchant {self}`"
             )
         late = self.oldest_due_seconds or 0
         if self.status == "connected" and late > DUE_TOO_LONG.total_seconds():

@@ -80,14 +80,22 @@ def test_errors_dead_letters_and_what_is_due_too_long_need_a_person(
     late = cli("status", "--json")
     assert late.code == 1
     assert [sentence.split("; ")[0] for sentence in late.json()["attention"]] == [
-        "protea: 1 dead letters",
+        "protea: dead letters: 1",
         "protea: an event has been due for 20 minutes",
     ]
     admin.execute(
         "update public.integrations_omnisend set status = 'error', last_error = 'AUTH', last_error_detail = 'Invalid or revoked key'"
     )
+    admin.execute(
+        """insert into public.integrations_omnisend_lanes (merchant_id, paused_until, pause_reason, failures_in_row)
+        values (%s, now() + interval '1 hour', 'AUTH', 1)""",
+        [PROTEA.merchant_id],
+    )
     broken = cli("status")
     assert broken.code == 1
+    assert "paused: AUTH until" in broken.out
+    admin.execute("update public.integrations_omnisend_lanes set paused_until = now() - interval '1 second'")
+    assert "probing" in cli("status").out
     assert "protea: AUTH: Invalid or revoked key" in broken.out
     cli("disconnect", "--merchant", PROTEA.slug, "--yes")
     assert cli("status").code == 0, "a disabled merchant needs nobody"
