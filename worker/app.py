@@ -200,6 +200,8 @@ class Worker:
 
     def _settled(self, outcome: Outcome) -> None:
         self._lanes.something_changed(outcome.row.merchant_id)
+        if outcome.pause is not None:
+            self._lanes.pause_stored(outcome.row.merchant_id)
 
     async def _wind_down(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ class Holdings:
         self._margin = margin.total_seconds()
         self._clock = clock
         self._rows: dict[int, OutboxRow] = {}
+        self._claimed_at: dict[int, float] = {}
         self._deadlines: dict[int, float] = {}
         self.unanswered: Counter[UUID] = Counter()  # of each merchant: waiting to be sent, or under way
         self._fewer = asyncio.Event()
@@ -38,13 +40,14 @@ class Holdings:
         """Rows of a claim that was asked for at ``asked_at`` (of this clock)."""
         for row in rows:
             self._rows[row.id] = row
+            self._claimed_at[row.id] = asked_at
             self._deadlines[row.id] = asked_at + self._lease
             self.unanswered[row.merchant_id] += 1
 
     def let_go(self, row: OutboxRow) -> None:
         """Settled, handed back, or lost."""
         if self._rows.get(row.id) is row:
-            del self._rows[row.id], self._deadlines[row.id]
+            del self._rows[row.id], self._deadlines[row.id], self._claimed_at[row.id]
             self._fewer.set()
 
     def answered(self, row: OutboxRow) -> None:
@@ -52,6 +55,10 @@ class Holdings:
         self.unanswered[row.merchant_id] -= 1
         if self.unanswered[row.merchant_id] <= 0:
             del self.unanswered[row.merchant_id]
+
+    def claimed_at(self, row: OutboxRow) -> float:
+        """When its claim was asked for; for a row that is not in hand, long ago."""
+        return self._claimed_at[row.id] if self._rows.get(row.id) is row else -math.inf
 
     def may_send(self, row: OutboxRow) -> bool:
         """Whether the lease lasts long enough for a request.

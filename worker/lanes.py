@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
@@ -26,28 +28,31 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._held: dict[UUID, float] = {}
+        self._unstored: Counter[UUID] = Counter()  # pauses on their way into the database
+        self._paused_at: dict[UUID, float] = {}  # when the latest one was there
         self._cooling: dict[UUID, tuple[float, float]] = {}  # until, for how long
         self._retired_until: float | None = None
 
-    def hold(self, merchant_id: UUID, duration: timedelta) -> None:
-        """Hand this merchant's rows back until the pause is in the database, which takes a settle.
+    def hold(self, merchant_id: UUID) -> None:
+        """A pause is on its way into the database: until it is there, claims would still give rows."""
+        self._unstored[merchant_id] += 1
 
-        Capped: a `connect` ends the pause in the database, and this process must notice.
-        """
-        self._held[merchant_id] = self._clock() + min(duration.total_seconds(), 5.0)
+    def pause_stored(self, merchant_id: UUID) -> None:
+        """The database knows one of these pauses, and gives rows again only when they may be sent."""
+        self._unstored[merchant_id] -= 1
+        if self._unstored[merchant_id] <= 0:
+            del self._unstored[merchant_id]
+        self._paused_at[merchant_id] = self._clock()
 
     def is_held(self, merchant_id: UUID) -> bool:
-        """Whether rows of this merchant are to be handed back unsent."""
+        """Whether nothing of this merchant should be claimed yet."""
+        return merchant_id in self._unstored
+
+    def holds(self, merchant_id: UUID, *, claimed_at: float) -> bool:
+        """Whether a row is to be handed back unsent: its claim was made before the pause, however long ago that is."""
         if self._retired_until is not None and self._clock() < self._retired_until:
             return True
-        until = self._held.get(merchant_id)
-        if until is None:
-            return False
-        if self._clock() >= until:
-            del self._held[merchant_id]
-            return False
-        return True
+        return self.is_held(merchant_id) or claimed_at <= self._paused_at.get(merchant_id, -math.inf)
 
     def retire(self, words: str) -> None:
         """Omnisend answered 410: nothing more is sent in this dialect, by anybody's key."""

@@ -110,10 +110,11 @@ class Sender:
             return outcomes.of_too_many_rescues(row)
         if row.expired:
             return outcomes.of_expiry(row)
-        if shop is None or shop.disabled or self._lanes.is_held(row.merchant_id):
+        claimed_at = self._holdings.claimed_at(row)
+        if shop is None or shop.disabled or self._lanes.holds(row.merchant_id, claimed_at=claimed_at):
             return outcomes.handed_back(row)
         if shop.problem is not None:
-            self._lanes.hold(row.merchant_id, outcomes.CREDENTIAL_FOR)
+            self._lanes.hold(row.merchant_id)
             return outcomes.of_unusable_credential(row, shop.problem)
         if row.kind is not Kind.EVENT:
             return Outcome(
@@ -145,7 +146,7 @@ class Sender:
         except TransportError as error:
             return outcomes.of_transport_error(attempt.ended(), error, policy=self._policy, rng=self._rng)
         except CredentialError as error:
-            self._lanes.hold(attempt.row.merchant_id, outcomes.CREDENTIAL_FOR)
+            self._lanes.hold(attempt.row.merchant_id)
             return outcomes.of_unusable_credential(attempt.row, str(error))
         except _LeaseRunsOut:
             return outcomes.of_too_late(attempt.ended())
@@ -157,7 +158,7 @@ class Sender:
         if outcome.pause is not None:
             if outcome.pause.breaks_integration and await self._was_replaced(shop):
                 return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
-            self._lanes.hold(attempt.row.merchant_id, outcome.pause.duration)
+            self._lanes.hold(attempt.row.merchant_id)
         return outcome
 
     async def _was_replaced(self, shop: Shop) -> bool:

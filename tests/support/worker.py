@@ -231,8 +231,19 @@ class Scene:
 
     def outbox(self, shop: Shop | None = None) -> list[dict[str, Any]]:
         return self.query(
-            "select * from integrations_omnisend_outbox where %s::uuid is null or merchant_id = %s order by id",
+            """
+            select id, merchant_id, name, dedup_key, ordering_key, payload, state::text, attempts, rescues,
+              lease_token, lease_until, leased_by, last_error, last_status_code, created_at, settled_at,
+              case when isfinite(available_at) then extract(epoch from available_at - now())::float8 end as due_in
+            from integrations_omnisend_outbox where %s::uuid is null or merchant_id = %s order by id
+            """,
             [shop and shop.merchant_id] * 2,
+        )
+
+    def outbox_states(self) -> list[dict[str, Any]]:
+        """As `outbox`, but for payloads, which may hold what Python cannot read."""
+        return self.query(
+            "select id, state::text, attempts, last_error from integrations_omnisend_outbox order by id"
         )
 
     def states(self) -> dict[str, int]:
