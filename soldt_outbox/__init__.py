@@ -28,8 +28,7 @@ from soldt_outbox.events import (
     ShopEvent,
     canonical_name,
 )
-
-__version__ = "0.1.0"
+from soldt_outbox.version import __version__
 
 __all__ = [
     "CheckoutStarted",
