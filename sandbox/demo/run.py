@@ -78,9 +78,10 @@ def _in_a_world(narrator: Narrator, play: Callable[[World], int], data_dir: Path
 
 
 def _make(world: World, narrator: Narrator, data_dir: Path | None) -> None:
+    where = "in temporary directories" if data_dir is None else f"with its data in {data_dir}"
     narrator.scene(
         "A world from nothing",
-        "It runs on this machine alone, in temporary directories and on free ports, and is gone afterwards.",
+        f"It runs on this machine alone, {where} and on free ports, and stops when this does.",
     )
     with narrator.waiting("Starting PostgreSQL ..."):
         server = world.start_database(data_dir)

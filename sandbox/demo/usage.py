@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -60,31 +63,40 @@ def _api(api: SupabaseApi | None) -> list[str]:
         f"Supabase's API: {api.url}",
         f"  publishable key {api.publishable_key}",
         f"  secret key      {api.secret_key}",
-        f"  protea's admin  {api.user_token(PROTEA.owner_id)}",
+        f"  a token of protea's admin, good for an hour: {api.user_token(PROTEA.owner_id)}",
         "",
     ]
 
 
 _ORDER: Final = """\
-insert into orders (merchant_id, customer_email, customer_name, shipping_address, items, subtotal, total, payment_method)
+insert into orders (merchant_id, customer_email, customer_name, shipping_address, items, subtotal, shipping, tax, total, payment_method)
 values ('{merchant_id}', 'me@example.com', 'Me Myself', '{{"address": "1 Long Street", "city": "Cape Town"}}',
-  '[{{"product_id": 102, "title": "Enamel mug", "quantity": 1, "price": 149.5}}]', 149.5, 149.5, 'card');"""
+  '[{{"product_id": 102, "title": "Enamel mug", "quantity": 1, "price": 149.5}}]', 149.5, 60, 19.5, 209.5, 'card');"""
 
 
 def _examples(world: World) -> list[str]:
-    control = world.omnisend.control_url
+    control, checked = world.omnisend.control_url, len(world.brands)
     return [
         "# order a mug, as a browser does",
         f"{_psql(world)} '{dict(_database_urls(world))['anon']}' <<'SQL'",
         _ORDER.format(merchant_id=PROTEA.merchant_id),
         "SQL",
-        "# see what became of it (it waits until a worker runs: python -m worker)",
-        "soldt-outbox status; soldt-outbox logs --merchant protea",
-        "# see what Omnisend received, and what it would have objected to",
-        f"curl -s '{control}/_sandbox/received?limit=5'",
-        "# let Omnisend refuse the next three requests",
-        f"""curl -s {control}/_sandbox/faults -d '{{"kind": "status", "status": 429, "count": 3}}'""",
+        "",
+        f"# see what became of it (it waits until a worker runs: {sys.executable} -m worker)",
+        f"{_here('soldt-outbox')} logs --merchant {PROTEA.slug}",
+        "",
+        f"# see what Omnisend read, and what it objected to (its first {checked} requests checked the merchants' keys)",
+        f"curl -s '{control}/_sandbox/received?after={checked}'",
+        "",
+        "# let Omnisend fail three times, order another mug, and look again",
+        f"""curl -s {control}/_sandbox/faults -d '{{"kind": "status", "status": 500, "count": 3}}'""",
     ]
+
+
+def _here(program: str) -> str:
+    """A program of this installation, by its path where the shell would not find it."""
+    beside = Path(sys.executable).parent / program
+    return str(beside) if beside.is_file() and shutil.which(program) is None else program
 
 
 def _psql(world: World) -> str:
