@@ -143,9 +143,10 @@ class Worker:
             ]
             claiming = tasks.create_task(claimer.run(self._stopping), name="claimer")
             await self._stopping.wait()
-            await self._wind_down(claiming, senders, settling)
+            in_order = await self._wind_down(claiming, senders, settling)
             await asyncio.gather(*map(_end, background))
-        await self._sign_off()
+        if in_order:
+            await self._sign_off()
 
     def _claimer(self, shops: Shops) -> Claimer:
         async def hand_on(rows: Sequence[OutboxRow]) -> None:
@@ -208,8 +209,8 @@ class Worker:
         claiming: asyncio.Task[None],
         senders: Sequence[asyncio.Task[None]],
         settling: asyncio.Task[None],
-    ) -> None:
-        """Hand back what was not begun, wait for what is under way, settle everything."""
+    ) -> bool:
+        """Hand back what was not begun, wait for what is under way, settle everything; whether it was settled."""
         started = time.monotonic()
         handed_back = self._hand_back_the_queue()
         await asyncio.wait([claiming], timeout=LAST_CLAIM_S)
@@ -224,10 +225,12 @@ class Worker:
         await asyncio.gather(*senders, return_exceptions=True)
         self._settler.close()
         await asyncio.wait([settling], timeout=LAST_SETTLE_S)
-        if not settling.done():
+        settled = settling.done()
+        if not settled:
             log.error("outcomes could not be stored; their rows will be sent again", rows=len(self._holdings))
             await _end(settling)
         log.info("stopped", seconds=round(time.monotonic() - started, 1))
+        return settled
 
     def _hand_back_the_queue(self) -> int:
         rows = 0

@@ -83,6 +83,7 @@ class Claimer:
                 continue
             failure_wait = 0.5
             self.last_success = time.monotonic()
+            self._statistics.count("rounds")
             if claimed:
                 pause = BUSY_S
             if claimed * 2 < wanted:  # else there is more: ask again at once
