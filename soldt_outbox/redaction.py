@@ -184,5 +184,11 @@ def _present(struct: msgspec.Struct, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         value = getattr(struct, name)
         if value is not None:
-            kept[name] = value[:MAX_LOGGED_TEXT] if type(value) is str else value
+            kept[name] = _shown(value) if type(value) is str else value
     return kept
+
+
+def _shown(value: str) -> str:
+    """An id or a word, as it is; a shop may make a cart's id of its customer's address."""
+    value = value[:MAX_LOGGED_TEXT]
+    return _EMAIL.sub(lambda m: mask_email(m[0]), value) if "@" in value else value

@@ -1,0 +1,207 @@
+"""One row from claimed to its outcome, with a client that answers as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from soldt_outbox.errors import CredentialError, NeverSeen
+from soldt_outbox.omnisend.answers import Answer
+from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.rows import (
+    Kind,
+    MerchantProfile,
+    OmnisendRequest,
+    OutboxRow,
+    Outcome,
+    PauseReason,
+    Unreadable,
+    Verdict,
+)
+from tests.support.worker import cart
+from tests.support.worker_rows import SHOP, Clock, row
+from worker import sending
+from worker.holdings import Holdings
+from worker.lanes import Lanes
+from worker.sending import MAX_RESCUES, Sender, UnderWay
+from worker.shops import Shop, Surroundings
+
+
+class Bench:
+    """A sender, and what its client and its shops say."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.lanes = Lanes(self.clock)
+        self.holdings = Holdings(timedelta(seconds=60), margin=timedelta(seconds=12), clock=self.clock)
+        self.sent: list[tuple[OmnisendRequest, str]] = []
+        self.answer: Callable[[], Answer] = lambda: Answer(status=202)
+        self.replaced: Callable[[], bool] = lambda: False
+        self.sender = Sender(self, V5, self.lanes, self.holdings, self)  # type: ignore[arg-type]
+
+    async def send(self, request: OmnisendRequest, api_key: str) -> Answer:
+        self.sent.append((request, api_key))
+        return self.answer()
+
+    async def key_was_replaced(self, shop: Shop) -> bool:
+        return self.replaced()
+
+    async def deliver(self, one: OutboxRow, shop: Shop | None = None, *, known: bool = True) -> Outcome:
+        self.holdings.take([one], asked_at=self.clock())
+        shops = {SHOP: shop or _shop()} if known else {}
+        return await self.sender.deliver(UnderWay(one), Surroundings(shops=shops, catalogue={}))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def _shop(**changes: Any) -> Shop:
+    given: dict[str, Any] = {
+        "profile": MerchantProfile(merchant_id=SHOP, storefront_url=None),
+        "api_key": "key",
+        "sealed": "v1:k1:x",
+    }
+    return Shop(**given | changes)
+
+
+def _checkout(**changes: Any) -> OutboxRow:
+    return row(name="checkout_started", **{"payload": cart()} | changes)
+
+
+async def test_a_row_is_sent_with_its_merchants_key_and_logged_without_whom_it_is_about(bench: Bench) -> None:
+    outcome = await bench.deliver(_checkout())
+    ((request, key),) = bench.sent
+    assert key == "key"
+    assert b"nomsa@example.com" in request.body
+    assert (outcome.verdict, outcome.status_code, outcome.event_id) == (
+        Verdict.DELIVERED,
+        202,
+        request.event_id,
+    )
+    assert "nomsa@" not in str(outcome.request_log)
+    assert outcome.contact_hash is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "shop", "verdict", "words"),
+    [
+        (_checkout(rescues=MAX_RESCUES), _shop(), Verdict.DEAD, "lease ran out"),
+        (_checkout(expired=True), _shop(), Verdict.EXPIRED, "time to live"),
+        (_checkout(), _shop(disabled=True), Verdict.RELEASE, None),
+        (_checkout(), _shop(api_key=None, problem="none is stored"), Verdict.RELEASE, "none is stored"),
+        (_checkout(kind=Kind.PRODUCT), _shop(), Verdict.RETRY, "does not know kind product yet"),
+        (
+            _checkout(payload=Unreadable("is nested too deeply")),
+            _shop(),
+            Verdict.DEAD,
+            "payload: is nested too deeply",
+        ),
+        (_checkout(payload={"contact": {}}), _shop(), Verdict.SKIPPED, "missing_identity"),
+        (_checkout(payload=[]), _shop(), Verdict.DEAD, "payload: is a list, not an object"),
+    ],
+    ids=["poison", "expired", "disabled", "no key", "unknown kind", "unreadable", "nobody", "no object"],
+)
+async def test_what_is_not_to_be_sent_is_not_sent(
+    bench: Bench, one: OutboxRow, shop: Shop, verdict: Verdict, words: str | None
+) -> None:
+    outcome = await bench.deliver(one, shop)
+    assert bench.sent == []
+    assert outcome.verdict is verdict
+    assert (words is None) if outcome.error is None else (words is not None and words in outcome.error)
+
+
+async def test_a_row_of_a_merchant_that_is_gone_is_handed_back(bench: Bench) -> None:
+    outcome = await bench.deliver(_checkout(), known=False)
+    assert (outcome.verdict, outcome.counted) == (Verdict.RELEASE, False)
+
+
+async def test_a_row_claimed_before_a_pause_is_handed_back(bench: Bench) -> None:
+    waiting = _checkout()
+    bench.holdings.take([waiting], asked_at=bench.clock())
+    bench.clock.forward(1)
+    bench.lanes.hold(SHOP)
+    bench.lanes.pause_stored(SHOP)
+    outcome = await bench.sender.deliver(UnderWay(waiting), Surroundings(shops={SHOP: _shop()}, catalogue={}))
+    assert (outcome.verdict, outcome.counted, bench.sent) == (Verdict.RELEASE, False, [])
+
+
+async def test_a_refused_key_holds_its_merchant(bench: Bench) -> None:
+    bench.answer = lambda: Answer(status=401)
+    outcome = await bench.deliver(_checkout())
+    assert outcome.pause is not None
+    assert outcome.pause.reason is PauseReason.AUTH
+    assert bench.lanes.is_held(SHOP)
+
+
+async def test_a_refused_key_that_was_replaced_meanwhile_punishes_nobody(bench: Bench) -> None:
+    bench.answer = lambda: Answer(status=401)
+    bench.replaced = lambda: True
+    outcome = await bench.deliver(_checkout())
+    assert (outcome.verdict, outcome.counted, outcome.pause, outcome.healthy) == (
+        Verdict.RELEASE,
+        False,
+        None,
+        None,
+    )
+    assert not bench.lanes.is_held(SHOP)
+
+
+async def test_where_the_database_cannot_say_whether_the_key_was_replaced_the_refusal_counts(
+    bench: Bench,
+) -> None:
+    def gone() -> bool:
+        raise psycopg.OperationalError
+
+    bench.answer = lambda: Answer(status=401)
+    bench.replaced = gone
+    outcome = await bench.deliver(_checkout())
+    assert outcome.pause is not None
+
+
+async def test_a_key_that_no_header_can_hold_is_a_broken_credential(bench: Bench) -> None:
+    def refuse() -> Answer:
+        raise CredentialError("holds a line break")
+
+    bench.answer = refuse
+    outcome = await bench.deliver(_checkout())
+    assert outcome.pause is not None
+    assert outcome.pause.reason is PauseReason.CREDENTIAL
+
+
+async def test_no_try_is_made_once_the_lease_is_too_short(bench: Bench) -> None:
+    def slow() -> Answer:
+        bench.clock.forward(50)
+        raise NeverSeen("refused")
+
+    bench.answer = slow
+    outcome = await bench.deliver(_checkout())
+    assert len(bench.sent) == 1
+    assert (outcome.verdict, outcome.counted, outcome.requests_made) == (Verdict.RELEASE, False, 1)
+
+
+async def test_a_defect_in_the_mapping_is_the_rows_trouble_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> OmnisendRequest:
+        raise KeyError("nomsa@example.com")
+
+    monkeypatch.setattr(sending, "map_event", broken)
+    outcome = await bench.deliver(_checkout())
+    assert outcome.verdict is Verdict.RETRY
+    assert "nomsa" not in str(outcome.error)
+    said = capsys.readouterr()
+    assert "KeyError" in said.out + said.err
+    assert "nomsa" not in said.out + said.err
+
+
+async def test_a_retired_dialect_stops_everybody(bench: Bench) -> None:
+    bench.answer = lambda: Answer(status=410)
+    outcome = await bench.deliver(_checkout())
+    assert (outcome.verdict, outcome.counted) == (Verdict.RELEASE, False)
+    assert bench.lanes.claim_limit == 0
