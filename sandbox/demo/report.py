@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -30,8 +29,16 @@ def show(narrator: Narrator, done: Chronicle, found: Facts, soldt: Soldt) -> Non
     """Everything but the expectations."""
     narrator.heading("What the outbox holds")
     narrator.show(_outbox(done, found))
+    narrator.paragraph(
+        "deduplicated: written again, and refused because it was there.", indent=3, style="dim"
+    )
     narrator.heading("What Omnisend saw")
     narrator.show(_omnisend(found))
+    narrator.paragraph(
+        "silence: read and never answered; twice: came again with the same eventID; findings: what Omnisend would ignore.",
+        indent=3,
+        style="dim",
+    )
     narrator.heading(f"{NOMSA.name}'s events, as they reached Omnisend")
     narrator.show(_story(done, found))
     narrator.heading(f"A row of the log, as {_name(PROTEA)}'s admin reads it under row level security")
@@ -39,35 +46,31 @@ def show(narrator: Narrator, done: Chronicle, found: Facts, soldt: Soldt) -> Non
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_footer=False)
+    """A table of numbers behind a name, narrow enough for eighty columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for position, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if position else "left")
+        table.add_column(heading, justify="right" if position else "left", no_wrap=True, vertical="bottom")
     return table
 
 
 def _outbox(done: Chronicle, found: Facts) -> Table:
     table = _table(
-        "merchant", "written", "written again", "delivered", "skipped", "expired", "waiting", "dead"
+        "merchant", "written", "deduplicated", "delivered", "skipped", "expired", "waiting", "dead"
     )
     for shop in SHOPS:
         rows = [row for row in found.rows if row.merchant_id == shop.merchant_id]
         table.add_row(
             _name(shop),
             str(len(rows)),
-            _again(done, shop),
+            _some(done.refused[shop.merchant_id]),
             *(_some(found.in_state(shop.merchant_id, state)) for state in _ENDS),
         )
     return table
 
 
-def _again(done: Chronicle, shop: Shop) -> str:
-    again, refused = done.written_again[shop.merchant_id], done.refused[shop.merchant_id]
-    return f"{again}, {refused} refused" if again else "-"
-
-
 def _omnisend(found: Facts) -> Table:
     table = _table(
-        "merchant", "requests", "202", "401", "429", "5xx", "no answer", "events", "came twice", "findings"
+        "merchant", "requests", "202", "401", "429", "5xx", "silence", "events", "twice", "findings"
     )
     for shop in SHOPS:
         requests = found.requests[shop.merchant_id]
@@ -87,18 +90,18 @@ def _omnisend(found: Facts) -> Table:
 
 def _story(done: Chronicle, found: Facts) -> Table:
     keys = [one.key for one in done.occurrences.values() if one.customer == NOMSA.email]
-    table = _table("", "event", "happened", "arrived", "what Omnisend read")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("", "event", "arrived"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it says", overflow="fold")
     for number, key in enumerate(arrivals(keys, found), start=1):
         request = taken(found.requests_of(key))[0]
         table.add_row(
             str(number),
             request.event_name,
-            _clock(request.event_time),
             _clock(request.arrived_at),
             _gist(request),
         )
-    for column in table.columns[1:]:
-        column.justify = "left"
     return table
 
 
@@ -110,11 +113,11 @@ def _gist(request: Received) -> str:
     parts = (
         ("order", properties.get("orderID")),
         (properties.get("currency") or product.get("currency"), amount and f"{amount:.2f}"),
-        ("payment", properties.get("paymentStatus")),
-        ("fulfilment", properties.get("fulfillmentStatus")),
+        ("", properties.get("paymentStatus")),
+        ("", properties.get("fulfillmentStatus")),
         ("parcel", (properties.get("tracking") or {}).get("code")),
     )
-    return ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+    return ", ".join(f"{name} {value}".strip() for name, value in parts if value is not None)
 
 
 def _record(narrator: Narrator, done: Chronicle, found: Facts, soldt: Soldt) -> None:

@@ -22,7 +22,7 @@ def test_the_demo_holds_what_it_promises_and_leaves_nothing_behind(playground: P
     said, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, said
     for merchant in ("Protea & Co", "Karoo Leather", "Bo-Kaap Spices"):
-        assert said.count(f"\n    {merchant} ") == 2  # in both tables
+        assert said.count(f"\n   {merchant} ") == 2  # in both tables
     for expected in (
         "no***@example.com",  # the log row, masked
         "Karoo Leather's admin asks for the same row and sees nothing.",
