@@ -95,7 +95,15 @@ def table(cells: list[Cell]) -> str:
     rows = [["what", "value", "bar", "", "from"]]
     for cell in cells:
         value = "-" if cell.value is None else f"{cell.value:.3g}"
-        rows.append([cell.name, value, str(cell.bar or "-"), cell.verdict, cell.note or _short(cell.figures)])
+        rows.append(
+            [
+                cell.name,
+                value,
+                str(cell.bar or "-"),
+                cell.verdict,
+                "; ".join(filter(None, [_short(cell.figures), cell.note])),
+            ]
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     widths[-1] = 4  # the last column may be as long as it likes
     rows.insert(1, ["-" * width for width in widths])

@@ -38,6 +38,9 @@ WAITS_BAR: Final = Bar("at most", 0)
 # As on a server that has run for a while: write-ahead log files are used again, not made and zeroed while it is measured.
 _SETTINGS: Final = {"min_wal_size": "2GB"}
 _MERCHANT: Final = PROTEA.merchant_id
+# Where rounds differ by more than this, something else had the cores, and the median says little.
+_STEADY: Final = 1.3
+_UNSTEADY: Final = "UNSTEADY: the machine was busy with other things; measure again when it is not"
 # Sessions that wait for a lock of another transaction. An extension lock is held while a page is added to a file,
 # within one statement and by every table that grows; it is counted apart.
 _WAITING: Final = """
@@ -143,6 +146,7 @@ def _rate(world: World, sessions: int, settings: Settings, say: Say) -> Cell:
             "rounds without": [round(rate) for rate in without],
             "rounds with": [round(rate) for rate in with_it],
         },
+        note=_UNSTEADY if max(ratios) > _STEADY * min(ratios) else "",
     )
 
 
