@@ -67,6 +67,24 @@ async def test_a_result_that_comes_after_another_worker_took_over_is_refused(sce
     assert (_settled(scene), scene.logs(), scene.lane()["failures_in_row"], scene.connection()) == before
 
 
+async def test_of_two_who_hold_a_row_only_the_later_one_may_settle_it(scene: Scene) -> None:
+    scene.connect()
+    _place(scene)
+    async with open_database(scene.database.url("omnisend_worker"), application_name="twins") as database:
+        store = Store(database, budget=Budget.below(PLENTY))
+        merchants, lease = await store.due_merchants(), timedelta(seconds=60)
+        (stale,) = await store.claim(merchants, limit=1, worker_id="first", lease=lease)
+        assert await store.claim(merchants, limit=1, worker_id="second", lease=lease) == []
+        scene.let_leases_run_out()
+        (fresh,) = await store.claim(merchants, limit=1, worker_id="second", lease=lease)
+        assert (fresh.attempts, fresh.rescues) == (2, 1)
+        for verdict in (Verdict.DELIVERED, Verdict.DEAD, Verdict.RETRY, Verdict.RELEASE):
+            assert await store.settle([Outcome(row=stale, verdict=verdict)]) == set()
+        assert await store.renew([stale, fresh], lease=lease) == {fresh.id}
+        assert await store.settle([Outcome(row=fresh, verdict=Verdict.DELIVERED)]) == {fresh.id}
+    assert [log["attempt"] for log in scene.logs()] == [2]
+
+
 async def test_a_worker_that_was_stopped_past_its_lease_sends_nothing_when_it_goes_on(scene: Scene) -> None:
     """It has rows in its queue behind one that hangs; none of them may go out a second time."""
     scene.connect()
@@ -131,6 +149,7 @@ async def test_a_try_within_a_lease_that_is_over_is_not_made(scene: Scene) -> No
     scene.omnisend.add_fault(Fault(kind="status", status=503, count=1))
     async with scene.process(short=True) as stalled:
         await scene.omnisend.wait_for(1, of="settled")
+        await asyncio.sleep(0.1)  # it has read the answer and waits, for at least twice as long, to try again
         stalled.send(signal.SIGSTOP)
         assert scene.omnisend.summary().total.received == 1
         scene.let_leases_run_out()
