@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -38,7 +39,10 @@ class PostgresBinaries:
         return account is None or account.may_run([self.tool("postgres"), "--version"])
 
     def copied_to(self, target: Path, account: Account) -> PostgresBinaries:
-        """A copy that ``account`` can read: a virtual environment beneath a 0700 home hides the original."""
+        """A copy that is ``account``'s: a virtual environment beneath a 0700 home hides the original.
+
+        Its own, and not only readable, so that the guard, which runs under the account, can remove it.
+        """
         if self.prefix is None:
             raise SandboxError(
                 f"The account {account.name!r} may not run {self.tool('postgres')}, and PostgreSQL does not run "
@@ -46,6 +50,7 @@ class PostgresBinaries:
             )
         shutil.copytree(self.prefix, target, symlinks=True)
         for path in (target, *target.rglob("*")):
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
             if not path.is_symlink():
                 executable = path.is_dir() or bool(path.stat().st_mode & 0o100)
                 path.chmod(0o755 if executable else 0o644)
