@@ -110,6 +110,7 @@ def test_binaries_beneath_a_private_home_are_copied_and_the_home_stays_private(
 
     with PostgresServer() as server:
         assert server.bin_dir.is_relative_to(server.log.parent)
+        assert server.bin_dir.stat().st_uid == server.log.parent.stat().st_uid, "its guard can remove it"
         assert _answers(server) == 1
     assert home.stat().st_mode & 0o777 == 0o700
 
