@@ -7,6 +7,8 @@ a transaction of its own that first takes the worker's role and a time-out, sent
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ WORKER_ROLE: Final = "omnisend_worker"
 STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
 # The server ends a statement by its own clock; this ends the wait for a server, or a pooler, that is silent.
 SILENCE_TIMEOUT: Final = STATEMENT_TIMEOUT + timedelta(seconds=10)
+IDLE_CHECK: Final = timedelta(seconds=5)
 
 #: JSON as this project reads and writes it: a number with a fraction is a Decimal, never a float.
 json_loads = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -83,11 +86,26 @@ async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
     conn.prepare_threshold = None
 
 
+class Connection(psycopg.AsyncConnection[DictRow]):
+    """A connection that knows when it was last of use."""
+
+    last_used = -math.inf
+
+
+async def _check_if_idle(conn: Connection) -> None:
+    """Ask before use whether a connection still lives, unless it did a moment ago.
+
+    A round trip for each statement would be paid for ever, against a failure that is waited out anyway.
+    """
+    if time.monotonic() - conn.last_used > IDLE_CHECK.total_seconds():
+        await AsyncConnectionPool.check_connection(conn)
+
+
 @dataclass(frozen=True, slots=True)
 class AsyncDatabase:
     """A small pool, and every statement in a transaction of its own under the worker's role."""
 
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
+    pool: AsyncConnectionPool[Connection]
     role: str | None
 
     async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
@@ -101,11 +119,12 @@ class AsyncDatabase:
             return await cursor.fetchall() if cursor.description is not None else []
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[DictRow]]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """One pipelined transaction: what it executes can be fetched when it is over."""
         async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
             await conn.execute(_prologue(self.role), [str(int(STATEMENT_TIMEOUT.total_seconds() * 1000))])
             yield conn
+            conn.last_used = time.monotonic()
 
     async def close(self) -> None:
         await self.pool.close()
@@ -131,7 +150,8 @@ async def open_database(
     role = await _role_to_take(
         options
     )  # and a sentence of the server's, where it cannot be reached: a pool has none
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[DictRow]] = AsyncConnectionPool(
+    pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        connection_class=Connection,
         kwargs=options | {"autocommit": True, "row_factory": dict_row},
         min_size=1,
         max_size=max_size,
@@ -139,7 +159,7 @@ async def open_database(
         max_lifetime=1800,
         timeout=10,
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_if_idle,
         open=False,
     )
     await pool.open(wait=True, timeout=15)

@@ -58,7 +58,9 @@ class Claimer:
         self._lease = lease
         self._hand_on = hand_on
         # Enough beyond those under way that senders find work while the next claim is made.
-        self._most = 4 * concurrency
+        self._most = 6 * concurrency
+        # And those whose outcomes are being settled; past this the database is the slower side, and is waited for.
+        self._most_in_hand = 16 * concurrency
         # A merchant whose requests hang must leave connections for the others.
         self._most_of_one = max(4, concurrency // 4)
         self._due: list[UUID] = []
@@ -91,7 +93,7 @@ class Claimer:
                 pause = pause if claimed else min(IDLE_S, pause * EASING)
 
     async def _until_room_or(self, stopping: asyncio.Event) -> None:
-        room = asyncio.ensure_future(self._holdings.wait_for_fewer(self._most * 3 // 4))
+        room = asyncio.ensure_future(self._holdings.wait_for_fewer(self._most // 2, self._most_in_hand))
         stop = asyncio.ensure_future(stopping.wait())
         try:
             await asyncio.wait((room, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +103,7 @@ class Claimer:
 
     async def _round(self) -> tuple[int, int]:
         """Claim once; how many rows came and how many were wanted."""
-        limit = self._most - len(self._holdings)
+        limit = self._most - self._holdings.unanswered_in_all
         bound = self._lanes.claim_limit
         if bound is not None:
             limit = min(limit, bound - len(self._holdings))  # one probe, and not one a round

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -31,27 +31,31 @@ class Holdings:
         self._claimed_at: dict[int, float] = {}
         self._deadlines: dict[int, float] = {}
         self.unanswered: Counter[UUID] = Counter()  # of each merchant: waiting to be sent, or under way
+        self.unanswered_in_all = 0
         self._fewer = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def take(self, rows: Iterable[OutboxRow], *, asked_at: float) -> None:
+    def take(self, rows: Sequence[OutboxRow], *, asked_at: float) -> None:
         """Rows of a claim that was asked for at ``asked_at`` (of this clock)."""
         for row in rows:
             self._rows[row.id] = row
             self._claimed_at[row.id] = asked_at
             self._deadlines[row.id] = asked_at + self._lease
             self.unanswered[row.merchant_id] += 1
+        self.unanswered_in_all += len(rows)
 
     def let_go(self, row: OutboxRow) -> None:
         """Settled, handed back, or lost."""
         if self._rows.get(row.id) is row:
             del self._rows[row.id], self._deadlines[row.id], self._claimed_at[row.id]
-            self._fewer.set()
+            self._fewer.set()  # for a claimer that waits because too many are being settled
 
     def answered(self, row: OutboxRow) -> None:
         """Its attempt is over; what remains is to settle it."""
+        self.unanswered_in_all -= 1
+        self._fewer.set()
         self.unanswered[row.merchant_id] -= 1
         if self.unanswered[row.merchant_id] <= 0:
             del self.unanswered[row.merchant_id]
@@ -88,8 +92,8 @@ class Holdings:
         self._deadlines[row.id] = 0.0
         return True
 
-    async def wait_for_fewer(self, than: int) -> None:
-        """Return when fewer than ``than`` rows are in hand."""
-        while len(self._rows) >= than:
+    async def wait_for_fewer(self, unanswered: int, in_hand: int) -> None:
+        """Return when fewer than ``unanswered`` rows have no answer yet, and fewer than ``in_hand`` are in hand at all."""
+        while self.unanswered_in_all >= unanswered or len(self._rows) >= in_hand:
             self._fewer.clear()
             await self._fewer.wait()

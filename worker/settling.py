@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 # A batch of 200 settles at 50,000 rows/s against 1,500 one by one; past 500 nothing is gained.
 MAX_BATCH: Final = 500
-LINGER_S: Final = 0.025  # how long an outcome waits for company; unnoticeable beside an HTTP answer
+LINGER_S: Final = 0.04  # how long an outcome waits for company; unnoticeable beside an HTTP answer
 MAX_RETRY_S: Final = 5.0
 
 #: What a database out of reach, a restart, a time-out, a deadlock or a full disk looks like: worth waiting for.

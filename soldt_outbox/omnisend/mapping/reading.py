@@ -90,7 +90,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2028\u2029]")
 def text(value: Any, limit: int) -> str | None:
     """Text of at most ``limit`` characters, trimmed, without what cannot be sent; numbers are text too."""
     if type(value) is not str:
-        return _number_as_text(value)
+        return None if value is None else _number_as_text(value)
     if value.isprintable():  # no control characters and no lone surrogates
         cleaned = value.strip()
     else:

@@ -21,7 +21,7 @@ from worker.holdings import Holdings
 from worker.lanes import Lanes
 
 CONCURRENCY = 8
-MOST = 4 * CONCURRENCY
+MOST = 6 * CONCURRENCY
 
 
 @dataclass
@@ -129,8 +129,8 @@ async def test_it_never_holds_more_than_it_can_send_soon(bench: Bench) -> None:
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(bench.holdings) == MOST
-        bench.settle(bench.handed[: MOST // 2])
-        await bench.signals.reached("claimed", MOST + MOST // 2)
+        bench.settle(bench.handed[: MOST // 2 + 1])
+        await bench.signals.reached("claimed", MOST + MOST // 2 + 1)
         assert len(bench.holdings) == MOST
 
 

@@ -81,8 +81,20 @@ async def test_who_waits_for_fewer_rows_is_woken_when_one_goes() -> None:
     holdings, clock = _holdings()
     first, second = row(), row()
     holdings.take([first, second], asked_at=clock())
-    waiting = asyncio.create_task(holdings.wait_for_fewer(2))
+    waiting = asyncio.create_task(holdings.wait_for_fewer(10, 2))
     await asyncio.sleep(0)
     assert not waiting.done()
     holdings.let_go(second)
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_who_waits_for_fewer_unanswered_rows_is_woken_by_an_answer() -> None:
+    holdings, clock = _holdings()
+    first, second = row(), row()
+    holdings.take([first, second], asked_at=clock())
+    waiting = asyncio.create_task(holdings.wait_for_fewer(2, 10))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    holdings.answered(first)
+    await waiting
+    assert len(holdings) == 2
