@@ -36,7 +36,10 @@ as $$
 begin
   insert into public.integrations_omnisend_outbox (merchant_id, name, dedup_key, ordering_key, payload)
   select
-    i.merchant_id, 'order_placed', new.id::text, omnisend_private.ordering_key(i.merchant_id, new.customer_email), to_jsonb(new)
+    i.merchant_id, 'order_placed', new.id::text,
+    -- omnisend_private.ordering_key(i.merchant_id, new.customer_email), written out; a test compares the two.
+    to_hex(hashtextextended(lower(btrim(new.customer_email)), uuid_hash_extended(i.merchant_id, 0))),
+    to_jsonb(new)
   from public.integrations_omnisend i
   where i.merchant_id = new.merchant_id and i.status <> 'disabled'
   on conflict on constraint integrations_omnisend_outbox_occurrence_key do nothing;

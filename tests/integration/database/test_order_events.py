@@ -429,3 +429,18 @@ def test_odd_data_never_aborts_an_order_and_is_kept_as_it_is(shop: Database, col
             "select payload::text from public.integrations_omnisend_outbox where name = 'order_paid'"
         ).fetchone()
     assert told == same
+
+
+@pytest.mark.parametrize("email", ["Nomsa@Example.com", "nomsa@example.com", "o'brien+1@sub.example.co.za"])
+def test_the_ordering_key_of_an_order_is_the_one_that_the_function_makes(shop: Database, email: str) -> None:
+    """The trigger writes the function's expression out, since every checkout would pay for the call."""
+    with admin(shop) as conn:
+        order_id = place(conn, customer_email=email)
+        change(conn, order_id, payment_status="paid")
+    with shop.connect() as conn:
+        keys = conn.execute(
+            "select ordering_key, omnisend_private.ordering_key(merchant_id, %s) from integrations_omnisend_outbox",
+            [email],
+        ).fetchall()
+    assert len(keys) == 2
+    assert all(written == made for written, made in keys)
