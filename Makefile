@@ -24,7 +24,7 @@ sandbox: $(STAMP) ## the same world, left running, to try things in
 	@$(BIN)/soldt-outbox sandbox $(ARGS)
 
 test: $(STAMP) ## every test this machine has the parts for; says at the end what it had to leave out
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(STAMP) ## lint, format, types and import rules
 	@$(BIN)/ruff check .

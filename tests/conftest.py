@@ -11,7 +11,6 @@ project's migrations. Markers change what it is:
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,9 +31,6 @@ from tests.support.programs import PgProve, SupabaseCli
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # Where the option is unset pytest-asyncio warns, and a warning is an error here. Its default, an async fixture's
-    # loop lives as long as the fixture, is what we want.
-    warnings.filterwarnings("ignore", message='The configuration option "asyncio_default_fixture_loop_scope"')
     config.addinivalue_line("markers", "both_majors: run on PostgreSQL 17 and, where present, on 15")
     config.addinivalue_line(
         "markers", "both_regimes: run with and without default privileges for the API roles"

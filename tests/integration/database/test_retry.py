@@ -92,6 +92,15 @@ def test_a_row_past_its_expiry_stays_dead(dead: Database) -> None:
     assert retry(dead, every_id(dead)) == 0
 
 
+def test_rows_of_a_disconnected_merchant_stay_dead(dead: Database) -> None:
+    with dead.connect(autocommit=True) as conn:
+        conn.execute(
+            "update integrations_omnisend set status = 'disabled' where merchant_id = %s",
+            [PROTEA.merchant_id],
+        )
+    assert retry(dead, every_id(dead)) == 0
+
+
 def test_a_second_call_finds_nothing_left(dead: Database) -> None:
     ids = every_id(dead) * 2
     assert (retry(dead, ids), retry(dead, ids), retry(dead, [])) == (1, 0, 0)
