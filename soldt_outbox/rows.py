@@ -148,13 +148,15 @@ class PauseReason(StrEnum):
 class Pause:
     """Nothing of this merchant is claimed for ``duration``.
 
-    ``breaks_integration`` turns the integration to ``error`` with ``message``, which an admin reads.
+    ``breaks_integration`` turns the integration to ``error`` with ``message``, which an admin reads. ``credential`` is
+    the ciphertext of the key that was refused: where another one is stored by the time this is settled, it says nothing.
     """
 
     reason: PauseReason
     duration: timedelta
     message: str
     breaks_integration: bool = False
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

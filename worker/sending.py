@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -159,6 +160,8 @@ class Sender:
             if outcome.pause.breaks_integration and await self._was_replaced(shop):
                 return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
             self._lanes.hold(attempt.row.merchant_id)
+            if outcome.pause.breaks_integration:  # it may still be replaced before this is settled
+                outcome = replace(outcome, pause=replace(outcome.pause, credential=shop.sealed))
         return outcome
 
     async def _was_replaced(self, shop: Shop) -> bool:

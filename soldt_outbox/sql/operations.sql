@@ -7,7 +7,7 @@ from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
   ('integrations_omnisend_logs', 'contact_hash'), ('integrations_omnisend_outbox', 'rescues'),
-  ('integrations_omnisend_lanes', 'throttled_until'), ('integrations_omnisend_workers', 'statistics')
+  ('integrations_omnisend_lanes', 'told_until'), ('integrations_omnisend_workers', 'statistics')
 );
 
 -- name: who_am_i
@@ -48,13 +48,13 @@ select merchant_id, product_id, title, description, images, variants, collection
 from omnisend_private.catalogue(%(merchants)s::uuid[], %(products)s::bigint[]);
 
 -- name: expire_waiting
--- Expire rows that wait behind a paused or disabled lane past their time to live, a bounded number at a time.
--- Rows of lanes that run are found expired when they are claimed.
+-- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, or of
+-- a merchant that is disabled or whose connection is gone. A bounded number at a time.
 with waiting as materialized (
   select l.merchant_id
   from public.integrations_omnisend_lanes l
-  join public.integrations_omnisend i on i.merchant_id = l.merchant_id
-  where l.paused_until > now() or i.status = 'disabled'
+  left join public.integrations_omnisend i on i.merchant_id = l.merchant_id
+  where l.paused_until > now() or i.status = 'disabled' or i.merchant_id is null
 ),
 old as materialized (
   select o.id
@@ -63,6 +63,7 @@ old as materialized (
     select o.id
     from public.integrations_omnisend_outbox o
     where o.merchant_id = w.merchant_id and o.state = 'pending' and o.expires_at <= now()
+      and o.available_at < 'infinity'  -- not through the dead ones
       and (o.lease_until is null or o.lease_until <= now())
     order by o.available_at
     limit %(limit)s
@@ -84,25 +85,58 @@ returning outbox_id;
 -- name: prune_outbox
 -- Delete settled rows older than the retention, a bounded number at a time, oldest ids first. Dead rows go with it,
 -- and with them their payload.
-with old as materialized (
+--
+-- edge: ids rise with time, so halving finds in some thirty probes where rows become too young; without it a batch that
+-- is not full would read the whole table.
+with recursive edge as (
+  select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from public.integrations_omnisend_outbox
+  union all
+  select case when p.old then p.id + 1 else e.low end, case when p.old then e.high else (e.low + e.high) / 2 end
+  from edge e
+  cross join lateral (
+    select o.id, o.created_at < now() - %(retention)s::interval as old
+    from public.integrations_omnisend_outbox o
+    where o.id >= (e.low + e.high) / 2
+    order by o.id
+    limit 1
+  ) p
+  where e.low < e.high
+),
+old as materialized (
   select id
   from public.integrations_omnisend_outbox
-  where id > %(after)s and state <> 'pending' and settled_at < now() - %(retention)s::interval
+  where id > %(after)s and id < (select max(low) from edge)
+    and state <> 'pending' and settled_at < now() - %(retention)s::interval
   order by id
   limit %(limit)s
   for update skip locked
 )
-delete from public.integrations_omnisend_outbox o using old where o.id = old.id returning o.id;
+delete from public.integrations_omnisend_outbox o where o.id = any (array(select id from old)) returning o.id;
 
 -- name: prune_logs
--- Delete log rows older than the retention, a bounded number at a time. Ids rise with time, so the oldest come first.
-with old as materialized (
-  select id from public.integrations_omnisend_logs
-  where created_at < now() - %(retention)s::interval
+-- Delete log rows older than the retention, a bounded number at a time, the oldest first. As above.
+with recursive edge as (
+  select coalesce(min(id), 0) as low, coalesce(max(id), 0) + 1 as high from public.integrations_omnisend_logs
+  union all
+  select case when p.old then p.id + 1 else e.low end, case when p.old then e.high else (e.low + e.high) / 2 end
+  from edge e
+  cross join lateral (
+    select l.id, l.created_at < now() - %(retention)s::interval as old
+    from public.integrations_omnisend_logs l
+    where l.id >= (e.low + e.high) / 2
+    order by l.id
+    limit 1
+  ) p
+  where e.low < e.high
+),
+old as materialized (
+  select id
+  from public.integrations_omnisend_logs
+  where id < (select max(low) from edge) and created_at < now() - %(retention)s::interval
   order by id
   limit %(limit)s
 )
-delete from public.integrations_omnisend_logs l using old where l.id = old.id returning l.id;
+delete from public.integrations_omnisend_logs l where l.id = any (array(select id from old)) returning l.id;
 
 -- name: beat
 -- The heartbeat; also removes the rows of workers that have not been seen for a day.

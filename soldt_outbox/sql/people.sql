@@ -5,8 +5,8 @@
 -- that Omnisend itself asked for (THROTTLED) is kept, since a new key of the same brand is told the same.
 with lane as (
   update public.integrations_omnisend_lanes
-  set paused_until = case when pause_reason = 'THROTTLED' then paused_until end,
-      pause_reason = case when pause_reason = 'THROTTLED' then pause_reason end,
+  set paused_until = case when told_until > now() then told_until when pause_reason = 'THROTTLED' then paused_until end,
+      pause_reason = case when told_until > now() or pause_reason = 'THROTTLED' then 'THROTTLED' end,
       failures_in_row = 0
   where merchant_id = %(merchant_id)s
 )
@@ -63,7 +63,7 @@ left join omnisend_private.merchant_profiles(array(select merchant_id from users
 select i.merchant_id, p.slug, i.status, i.last_error, i.last_error_detail, i.last_event_at,
   l.paused_until, l.pause_reason, l.failures_in_row,
   (select count(*) from (select from public.integrations_omnisend_outbox o
-    where o.merchant_id = i.merchant_id and o.state = 'pending' limit 10001) w) as waiting,
+    where o.merchant_id = i.merchant_id and o.state = 'pending' and o.available_at < 'infinity' limit 10001) w) as waiting,
   (select count(*) from (select from public.integrations_omnisend_outbox o
     where o.merchant_id = i.merchant_id and o.state = 'dead' and o.available_at = 'infinity' limit 10001) d) as dead,
   (select extract(epoch from now() - min(o.available_at)) from public.integrations_omnisend_outbox o

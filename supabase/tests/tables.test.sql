@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(84);
+select plan(86);
 
 select has_table('public', name::name, 'public.' || name || ' exists')
 from unnest(array['integrations_omnisend', 'integrations_omnisend_logs', 'integrations_omnisend_outbox',
@@ -53,7 +53,8 @@ select col_type_is('public', 'integrations_omnisend_lanes', name::name, type, 'i
 from (values
   ('merchant_id', 'uuid'), ('theoretical_arrival_time', 'timestamp with time zone'),
   ('paused_until', 'timestamp with time zone'), ('pause_reason', 'text'), ('failures_in_row', 'integer'),
-  ('last_served_at', 'timestamp with time zone')
+  ('last_served_at', 'timestamp with time zone'), ('told_until', 'timestamp with time zone'),
+  ('aside_after', 'timestamp with time zone')
 ) as columns (name, type);
 
 -- Defaults and checks.

@@ -52,6 +52,7 @@ def claim(worker: psycopg.Connection, *, limit: int = 100) -> list[int]:
             "lease": timedelta(minutes=1),
             "interval": timedelta(milliseconds=1),
             "burst": timedelta(seconds=1),
+            "patience": 500,
         },
     ).fetchall()
     return [row[0] for row in rows]
