@@ -212,7 +212,7 @@ returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key, o.payload, o.e
   o.attempts, o.rescues, o.lease_token, o.created_at,
   o.merchant_id = any (array(select merchant_id from gate where probing)) as probe,
   -- PostgreSQL's calendar is longer than Python's.
-  greatest(o.occurred_at, timestamptz '0001-01-02 00:00:00Z') as occurred_at,
+  least(greatest(o.occurred_at, timestamptz '0001-01-02 00:00:00Z'), timestamptz '9999-12-30 00:00:00Z') as occurred_at,
   case when o.expires_at between timestamptz '0001-01-02 00:00:00Z' and timestamptz '9999-12-30 00:00:00Z' then o.expires_at end as expires_at;
 
 -- name: renew

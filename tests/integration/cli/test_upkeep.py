@@ -46,13 +46,14 @@ def test_prune_deletes_what_is_past_its_retention(
 ):
     monkeypatch.setattr(retention, "BATCH", 2)
     admin.execute(
-        """insert into public.integrations_omnisend_outbox (merchant_id, name, dedup_key, state, settled_at)
-        select %s, 'order_placed', n::text, 'delivered', now() - make_interval(days => 5 * n) from generate_series(1, 11) n""",
+        """insert into public.integrations_omnisend_outbox (merchant_id, name, dedup_key, state, created_at, settled_at)
+        select %s, 'order_placed', n::text, 'delivered', now() - make_interval(days => 5 * n), now() - make_interval(days => 5 * n)
+        from generate_series(11, 1, -1) n""",
         [PROTEA.merchant_id],
     )
     admin.execute(
         """insert into public.integrations_omnisend_logs (merchant_id, created_at)
-        select %s, now() - make_interval(days => 10 * n) from generate_series(1, 6) n""",
+        select %s, now() - make_interval(days => 10 * n) from generate_series(6, 1, -1) n""",
         [PROTEA.merchant_id],
     )
     environment.setenv("LOG_RETENTION_DAYS", "15")
