@@ -78,7 +78,9 @@ def run(*, rows: int = ROWS, rounds: int = ROUNDS, say: object = print) -> Drain
             bare.append(_bare(standin, bodies))
             worker.append(_worker(database, standin, ring, rows))
             if callable(say):
-                say(f"drain {number}/{rounds}: worker {worker[-1]:,.0f} rows/s, bare loop {bare[-1]:,.0f} requests/s")
+                say(
+                    f"drain {number}/{rounds}: worker {worker[-1]:,.0f} rows/s, bare loop {bare[-1]:,.0f} requests/s"
+                )
     return DrainResult(worker=worker, bare=bare)
 
 
@@ -104,7 +106,9 @@ def _merchants(database: Database, standin: StandInProcess, ring: KeyRing) -> di
 
 def _write(database: Database, rows: int) -> None:
     with database.connect(database.superuser, autocommit=True) as conn:
-        conn.execute("truncate public.integrations_omnisend_outbox, public.integrations_omnisend_logs, public.orders")
+        conn.execute(
+            "truncate public.integrations_omnisend_outbox, public.integrations_omnisend_logs, public.orders"
+        )
         conn.execute(_ORDERS, {"rows": rows, "merchants": MERCHANTS})
         conn.execute("vacuum analyze public.integrations_omnisend_outbox")
 
@@ -116,7 +120,9 @@ def _bodies(database: Database, keys: dict[UUID, str]) -> list[tuple[str, bytes]
         for row in conn.execute("select * from public.integrations_omnisend_outbox order by id"):
             fields = {name: row[name] for name in OutboxRow.__slots__ if name in row}
             fields |= {"kind": Kind(row["kind"]), "expired": False, "lease_token": row["merchant_id"]}
-            profile = MerchantProfile(merchant_id=row["merchant_id"], storefront_url="https://soldt.co.za/s/bench")
+            profile = MerchantProfile(
+                merchant_id=row["merchant_id"], storefront_url="https://soldt.co.za/s/bench"
+            )
             request = map_event(OutboxRow(**fields), profile, {}, V5)
             assert isinstance(request, OmnisendRequest)  # noqa: S101
             bodies.append((keys[row["merchant_id"]], request.body))
@@ -137,7 +143,10 @@ def _bare(standin: StandInProcess, bodies: list[tuple[str, bytes]]) -> float:
 
 def _worker(database: Database, standin: StandInProcess, ring: str, rows: int) -> float:
     standin.control.reset()
-    with _running_worker(database, standin, ring), database.connect(database.superuser, autocommit=True) as conn:
+    with (
+        _running_worker(database, standin, ring),
+        database.connect(database.superuser, autocommit=True) as conn,
+    ):
         standin.control.wait_for(rows, of="accepted", timeout_s=_TIMEOUT_S)
         _wait_until_settled(conn)
         settled = time.monotonic()
@@ -167,5 +176,7 @@ def _running_worker(database: Database, standin: StandInProcess, ring: str) -> I
 
 
 def _wait_until_settled(conn: psycopg.Connection) -> None:
-    while conn.execute("select 1 from public.integrations_omnisend_outbox where state = 'pending' limit 1").fetchone():
+    while conn.execute(
+        "select 1 from public.integrations_omnisend_outbox where state = 'pending' limit 1"
+    ).fetchone():
         time.sleep(0.01)

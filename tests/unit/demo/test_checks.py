@@ -208,7 +208,10 @@ DAMAGES: list[tuple[str, Callable[[Facts], Facts]]] = [
             PROTEA, lambda requests: [*requests, request(PLACED, 20, event_time="2026-11-22T11:00:00Z")]
         ),
     ),
-    ("order_paid with eventID 00000000", of_requests(PROTEA, lambda requests: [*requests, request(PAID, 20, event_id=str(STRANGE))])),
+    (
+        "order_paid with eventID 00000000",
+        of_requests(PROTEA, lambda requests: [*requests, request(PAID, 20, event_id=str(STRANGE))]),
+    ),
     ("properties.taxPrice is totalTax meant?", of_requests(PROTEA, with_finding)),
     (
         "ann@example.com: order_paid, then order_placed, then order_fulfilled",
