@@ -101,10 +101,12 @@ class TcpProxy:
             self._flowing.clear()
 
     async def _reset_all(self) -> None:
-        for task, ends in tuple(self._links.items()):
+        links = tuple(self._links.items())
+        for task, ends in links:
             for end in ends:
                 _reset(end)
             task.cancel()
+        await asyncio.gather(*(task for task, _ in links), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
