@@ -61,9 +61,11 @@ select merchant_id from due order by since;
 --   because the budget must hold. One index probe a row: whatever the planner believes of the table, it can neither
 --   sort a backlog to take ten rows of it (after ANALYZE it did: 43,000 buffers for 50 rows of 10,000, against 1,000)
 --   nor hash all pending rows to see which are first.
--- blocked: where a customer's rows fill a merchant's queue, those that wait are set aside, at an instant of the far
---   future (from the year 5000 on) that is the customer's own, and no later claim passes over them again. It only says
---   where to look for a row: whether it may go is asked of the table each time.
+-- blocked: where more rows wait than may go (and more than a few, or not enough were found within reach), those that
+--   wait are set aside, at an instant of the far future (from the year 5000 on) that is the customer's own, and no later
+--   claim passes over them again. It only says where to look for a row: whether it may go is asked of the table each
+--   time. Two rows a customer are the ordinary backlog and stay: to set a row aside costs as much as to pass it over
+--   ten times.
 -- aside: of the rows set aside, each customer's first. So a row set aside is found as soon as it may go, with nobody to
 --   wake it: the first pending row of a customer is either in the queue or the first of those set aside. Where there
 --   are too many customers for one claim, the next one goes on after the last one looked at (`aside_after`).
@@ -171,7 +173,9 @@ picked as materialized (
 blocked as materialized (
   select f.id
   from (
-    select id, available_at, first, max(seen) over m = reach and max(firsts) over m < wanted as crowded
+    select id, available_at, first,
+      max(seen - firsts) over m > greatest(least(20, %(patience)s), max(firsts) over m)
+        or (max(seen) over m = reach and max(firsts) over m < wanted) as crowded
     from due window m as (partition by merchant_id)
   ) f
   cross join lateral (
