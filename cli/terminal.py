@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -123,8 +123,3 @@ def progress(doing: str) -> Iterator[Progress]:
     finally:
         over.set()
         watcher.join()
-
-
-def rows_of(records: Sequence[Any], *columns: str) -> list[list[object]]:
-    """The named attributes of each record."""
-    return [[getattr(record, column) for column in columns] for record in records]

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from sandbox.postgres import PASSWORD, Server
 from sandbox.supabase_like import create_supabase_database, lock_roles, run_file
+from soldt_outbox.database import WORKER_ROLE
 from soldt_outbox.migrations import apply_migrations
 
 _SOLDT = Path(__file__).parent / "soldt"
@@ -60,9 +61,6 @@ class Database:
             )
         conn.autocommit = autocommit
         return conn
-
-
-WORKER_ROLE: Final = "omnisend_worker"
 
 
 def prepare_database(

@@ -11,6 +11,7 @@
     ├── ConfigurationError    a setting is missing or contradicts another; says which and what to do
     ├── SchemaError           the database lacks this project's tables, or holds an older version of them
     ├── UnknownMerchant       no merchant has this id or slug
+    ├── BrandRefused          Omnisend named no brand for a key (in soldt_outbox.omnisend.client: it holds the answer)
     ├── ConnectionRefused     Omnisend did not confirm a key; nothing was stored
     ├── EnqueueFailed         an event could not be written over Supabase's API
     └── TransportError        a request to Omnisend ended without a whole answer

@@ -25,7 +25,7 @@ IDLE_S: Final = 1.0  # the longest between rounds when none have
 EASING: Final = 1.3  # each empty round waits this much longer: a second after some twelve
 MERCHANTS_PER_CLAIM: Final = 500
 MAX_FAILURE_S: Final = 10.0
-#: The scan for due merchants costs one index probe per merchant with pending rows (some 10 µs each): with thousands
+#: The scan for due merchants costs one index probe per merchant with pending rows: with thousands
 #: of them it may take this share of the time and no more.
 SCAN_SHARE: Final = 0.1
 

@@ -18,7 +18,7 @@ from worker.telemetry import Statistics
 
 log = structlog.get_logger()
 
-# A batch of 200 settles at 50,000 rows/s against 1,500 one by one; past 500 nothing is gained.
+# A settle has its fixed cost: 150 µs a row in batches of 50, 45 in batches of 250.
 MAX_BATCH: Final = 500
 LINGER_S: Final = 0.04  # how long an outcome waits for company; unnoticeable beside an HTTP answer
 MAX_RETRY_S: Final = 5.0

@@ -88,10 +88,6 @@ class Chronicle:
         if refused:
             self.refused[key.merchant_id] += 1
 
-    def of_shop(self, shop: Shop) -> list[Occurrence]:
-        """What happened in one shop, in the order in which it was written."""
-        return [one for one in self.occurrences.values() if one.key.merchant_id == shop.merchant_id]
-
     def customers(self) -> list[str]:
         """Everybody something happened to, in the order of their first event."""
         return list(dict.fromkeys(one.customer for one in self.occurrences.values() if one.customer))

@@ -16,10 +16,10 @@ from sandbox.omnisend import BrandKey, BrandSpec, KeySpec, StandInControl, Stand
 from sandbox.postgres import PostgresServer
 from sandbox.processes import remove_tree, scratch_directory
 from sandbox.shops import SHOPS, Shop
-from sandbox.world import WORKER_ROLE, Database, let_worker_log_in, prepare_database
+from sandbox.world import Database, let_worker_log_in, prepare_database
 from soldt_outbox.administration.merchants import Connected, connect, find_merchant
 from soldt_outbox.credentials import KeyRing
-from soldt_outbox.database import open_database
+from soldt_outbox.database import WORKER_ROLE, open_database
 from soldt_outbox.migrations import apply_migrations, migrations
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
