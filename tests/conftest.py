@@ -97,11 +97,17 @@ def database(make_database: Callable[..., Database]) -> Database:
 
 
 @pytest.fixture
-def postgrest(database: Database) -> Iterator[SupabaseApi]:
-    """The real PostgREST behind Supabase's gateway, for this test's database: ``.url``, ``.user_token(id)``."""
+def make_api() -> Callable[[Database], SupabaseApi]:
+    """The real PostgREST behind Supabase's gateway, for a database of the test's choice; started on entering it."""
     if find_postgrest() is None:
         missing("PostgREST", HOW_TO_GET_POSTGREST)
-    with SupabaseApi(database) as api:
+    return SupabaseApi
+
+
+@pytest.fixture
+def postgrest(database: Database, make_api: Callable[[Database], SupabaseApi]) -> Iterator[SupabaseApi]:
+    """The same for this test's database, running: ``.url``, ``.user_token(id)``."""
+    with make_api(database) as api:
         yield api
 
 

@@ -110,9 +110,11 @@ def test_a_wrong_secret_key_is_a_configuration_error(postgrest: SupabaseApi, adm
     assert "another_project" not in str(refused.value)
 
 
-def test_a_project_without_the_function_says_to_migrate(make_database: Callable[..., Database]):
+def test_a_project_without_the_function_says_to_migrate(
+    make_database: Callable[..., Database], make_api: Callable[[Database], SupabaseApi]
+):
     with (
-        SupabaseApi(make_database(migrations=False)) as api,
+        make_api(make_database(migrations=False)) as api,
         SupabaseOutbox(api.url, api.secret_key) as outbox,
         pytest.raises(ConfigurationError, match="soldt-outbox migrate"),
     ):
