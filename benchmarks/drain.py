@@ -118,7 +118,7 @@ def _bodies(database: Database, keys: dict[UUID, str]) -> list[tuple[str, bytes]
     bodies = []
     with psycopg.connect(database.url(database.superuser), row_factory=dict_row) as conn:
         for row in conn.execute("select * from public.integrations_omnisend_outbox order by id"):
-            fields = {name: row[name] for name in OutboxRow.__slots__ if name in row}
+            fields = {name: row[name] for name in OutboxRow.__struct_fields__ if name in row}
             fields |= {"kind": Kind(row["kind"]), "expired": False, "lease_token": row["merchant_id"]}
             profile = MerchantProfile(
                 merchant_id=row["merchant_id"], storefront_url="https://soldt.co.za/s/bench"

@@ -14,18 +14,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import AsyncRowFactory, DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soldt_outbox.errors import ConfigurationError
 from soldt_outbox.rows import Unreadable
 from soldt_outbox.sql import queries
+
+_Row = TypeVar("_Row")
 
 WORKER_ROLE: Final = "omnisend_worker"
 STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
@@ -113,9 +115,16 @@ class AsyncDatabase:
 
         Raises ``TimeoutError`` where nobody answers: a connection that a firewall forgot says nothing for ever.
         """
+        return await self.run_as(dict_row, name, parameters)
+
+    async def run_as(
+        self, row_factory: AsyncRowFactory[_Row], name: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[_Row]:
+        """The same, with rows of another make."""
         async with asyncio.timeout(SILENCE_TIMEOUT.total_seconds()):
             async with self.transaction() as conn:
-                cursor = await conn.execute(queries[name], parameters)
+                cursor = conn.cursor(row_factory=row_factory)
+                await cursor.execute(queries[name], parameters)
             return await cursor.fetchall() if cursor.description is not None else []
 
     @asynccontextmanager

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 
 class Kind(StrEnum):
     """What sort of Omnisend resource a row is about."""
@@ -35,8 +37,7 @@ class Unreadable:
     problem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed row. Whoever holds ``lease_token`` may settle it, and nobody else.
 
     ``payload`` is JSON as stored, numbers with a fraction as ``Decimal``, or ``Unreadable``; it is parsed once, by
@@ -60,8 +61,7 @@ class OutboxRow:
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OmnisendRequest:
+class OmnisendRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, complete but for host and credential. ``path`` is beneath the dialect's base path.
 
     ``recipient`` is whom it is about, e-mail else phone, in the form in which it is sent: logs hold its hash.
@@ -159,8 +159,7 @@ class Pause:
     credential: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended, ready to be settled.
 
     ``requests_made`` is how many HTTP requests the attempt cost the merchant's budget; one was charged at the claim.

@@ -9,9 +9,12 @@ from datetime import timedelta
 from typing import Any, Final, Self
 from uuid import UUID
 
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.rows import RowMaker
 from psycopg.types.json import Jsonb
 
-from soldt_outbox.database import AsyncDatabase
+from soldt_outbox.database import AsyncDatabase, json_dumps
 from soldt_outbox.errors import SchemaError
 from soldt_outbox.rows import (
     CatalogueProduct,
@@ -104,7 +107,8 @@ class Store:
         self, merchants: Sequence[UUID], *, limit: int, worker_id: str, lease: timedelta
     ) -> list[OutboxRow]:
         """Lease at most ``limit`` due rows of ``merchants``, each merchant within its budget and its share."""
-        rows = await self._database.run(
+        return await self._database.run_as(
+            _outbox_row,
             "claim",
             {
                 "merchants": list(merchants),
@@ -116,7 +120,6 @@ class Store:
                 "patience": self._patience,
             },
         )
-        return [OutboxRow(**row | {"kind": Kind(row["kind"])}) for row in rows]
 
     async def renew(self, rows: Iterable[OutboxRow], *, lease: timedelta) -> set[int]:
         """Push the leases back; the ids of the rows that are still ours."""
@@ -131,8 +134,9 @@ class Store:
 
     async def settle(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Write outcomes; the ids settled. A row that is missing among them had been taken over: its result is dropped."""
-        parameters = _results(outcomes) | _lanes(outcomes)
-        parameters |= {
+        parameters = {
+            "results": _records(map(_Result.of, outcomes)),
+            "lanes": _records(_Said.by(*one) for one in _by_merchant(outcomes).items()),
             "interval": self._budget.interval,
             "breaker_failures": self._breaker.failures,
             "breaker_pause": self._breaker.pause,
@@ -215,30 +219,103 @@ class Store:
             )
 
 
+def _outbox_row(cursor: AsyncCursor[Any]) -> RowMaker[OutboxRow]:
+    """Psycopg's row factory for claimed rows."""
+    names = [column.name for column in cursor.description or ()]
+
+    def make(values: Sequence[Any]) -> OutboxRow:
+        fields = dict(zip(names, values, strict=True))
+        fields["kind"] = Kind(fields["kind"])
+        return OutboxRow(**fields)
+
+    return make
+
+
 def _held(rows: Sequence[OutboxRow]) -> dict[str, Any]:
     return {"ids": [row.id for row in rows], "tokens": [row.lease_token for row in rows]}
 
 
-def _json(value: dict[str, Any] | None) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
+class _Result(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What settling writes of one outcome: a record of the statement's ``results``."""
+
+    id: int
+    token: UUID
+    verdict: Verdict
+    uncounted: int
+    logged: bool
+    error: str | None = None
+    status_code: int | None = None
+    retry_in: timedelta | None = None
+    request: dict[str, Any] | None = None
+    response: dict[str, Any] | None = None
+    event_id: UUID | None = None
+    contact_hash: str | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        return cls(
+            id=outcome.row.id,
+            token=outcome.row.lease_token,
+            verdict=outcome.verdict,
+            uncounted=0 if outcome.counted else 1,
+            # A row handed back before anything was asked of Omnisend had no attempt.
+            logged=outcome.verdict is not Verdict.RELEASE or outcome.requests_made > 0,
+            error=outcome.error,
+            status_code=outcome.status_code,
+            retry_in=outcome.retry_in,
+            request=outcome.request_log,
+            response=outcome.response_log,
+            event_id=outcome.event_id,
+            contact_hash=outcome.contact_hash,
+        )
 
 
-def _results(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    return {
-        "ids": [o.row.id for o in outcomes],
-        "tokens": [o.row.lease_token for o in outcomes],
-        "verdicts": [o.verdict.value for o in outcomes],
-        "errors": [o.error for o in outcomes],
-        "status_codes": [o.status_code for o in outcomes],
-        "retry_in": [o.retry_in for o in outcomes],
-        "uncounted": [0 if o.counted else 1 for o in outcomes],
-        "requests": [_json(o.request_log) for o in outcomes],
-        "responses": [_json(o.response_log) for o in outcomes],
-        "event_ids": [o.event_id for o in outcomes],
-        "contact_hashes": [o.contact_hash for o in outcomes],
-        # A row handed back before anything was asked of Omnisend had no attempt.
-        "logged": [o.verdict is not Verdict.RELEASE or o.requests_made > 0 for o in outcomes],
-    }
+class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What a batch says about one merchant's lane and connection: a record of the statement's ``lanes``."""
+
+    merchant_id: UUID
+    healthy: bool
+    failures: int
+    extra: int  # requests beyond the one that the claim charged
+    probe: bool
+    probe_failed: bool
+    delivered: bool
+    pause: timedelta | None = None
+    reason: PauseReason | None = None
+    told: timedelta | None = None
+    throttle: timedelta | None = None
+    code: PauseReason | None = None
+    detail: str | None = None
+    credential: str | None = None
+
+    @classmethod
+    def by(cls, merchant_id: UUID, outcomes: Sequence[Outcome]) -> Self:
+        """One sound answer outweighs failures beside it."""
+        healthy = any(o.healthy for o in outcomes)
+        said = cls(
+            merchant_id=merchant_id,
+            healthy=healthy,
+            failures=0 if healthy else sum(o.healthy is False for o in outcomes),
+            extra=sum(max(0, o.requests_made - 1) for o in outcomes),
+            probe=any(o.row.probe for o in outcomes),
+            probe_failed=any(o.row.probe and o.healthy is False for o in outcomes),
+            delivered=any(o.verdict is Verdict.DELIVERED for o in outcomes),
+        )
+        pauses = [o.pause for o in outcomes if o.pause is not None]
+        if pauses:
+            said._add(pauses)
+        return said
+
+    def _add(self, pauses: Sequence[Pause]) -> None:
+        longest = _longest(pauses)
+        told = _longest([pause for pause in pauses if pause.reason is PauseReason.THROTTLED])
+        broken = next((pause for pause in pauses if pause.breaks_integration), None)
+        if longest is not None:
+            self.pause, self.reason = longest.duration, longest.reason
+        if told is not None:
+            self.told, self.throttle = told.duration, _THROTTLED_FOR
+        if broken is not None:
+            self.code, self.detail, self.credential = broken.reason, broken.message, broken.credential
 
 
 def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
@@ -248,62 +325,13 @@ def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
     return grouped
 
 
-def _longest(pauses: Iterable[Pause]) -> Pause | None:
+def _longest(pauses: Sequence[Pause]) -> Pause | None:
     return max(pauses, key=lambda pause: pause.duration, default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What a batch says about one merchant's lane and connection."""
-
-    merchant_id: UUID
-    healthy: bool
-    failures: int
-    pause: Pause | None
-    told: Pause | None
-    extra_requests: int
-    probe: bool
-    probe_failed: bool
-    delivered: bool
-    broken: Pause | None
-
-    @classmethod
-    def by(cls, merchant_id: UUID, outcomes: Sequence[Outcome]) -> Self:
-        """One sound answer outweighs failures beside it."""
-        pauses = [o.pause for o in outcomes if o.pause is not None]
-        healthy = any(o.healthy for o in outcomes)
-        return cls(
-            merchant_id=merchant_id,
-            healthy=healthy,
-            failures=0 if healthy else sum(o.healthy is False for o in outcomes),
-            pause=_longest(pauses),
-            told=_longest(pause for pause in pauses if pause.reason is PauseReason.THROTTLED),
-            extra_requests=sum(max(0, o.requests_made - 1) for o in outcomes),
-            probe=any(o.row.probe for o in outcomes),
-            probe_failed=any(o.row.probe and o.healthy is False for o in outcomes),
-            delivered=any(o.verdict is Verdict.DELIVERED for o in outcomes),
-            broken=next((pause for pause in pauses if pause.breaks_integration), None),
-        )
-
-
-def _lanes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    said = [_Said.by(merchant_id, results) for merchant_id, results in _by_merchant(outcomes).items()]
-    return {
-        "lane_merchants": [one.merchant_id for one in said],
-        "lane_healthy": [one.healthy for one in said],
-        "lane_failures": [one.failures for one in said],
-        "lane_pause": [one.pause.duration if one.pause else None for one in said],
-        "lane_reason": [one.pause.reason.value if one.pause else None for one in said],
-        "lane_told": [one.told.duration if one.told else None for one in said],
-        "lane_throttle": [_THROTTLED_FOR if one.told else None for one in said],
-        "lane_extra": [one.extra_requests for one in said],
-        "lane_probe": [one.probe for one in said],
-        "lane_probe_failed": [one.probe_failed for one in said],
-        "lane_delivered": [one.delivered for one in said],
-        "lane_code": [one.broken.reason.value if one.broken else None for one in said],
-        "lane_detail": [one.broken.message if one.broken else None for one in said],
-        "lane_credential": [one.broken.credential if one.broken else None for one in said],
-    }
+def _records(records: Iterable[msgspec.Struct]) -> str:
+    """A JSON list for ``jsonb_to_recordset``: one parameter, whatever the number of records and of their fields."""
+    return json_dumps(list(records)).decode()
 
 
 def _product(row: dict[str, Any]) -> CatalogueProduct:

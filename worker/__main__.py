@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def main() -> int:
     try:
         settings = Settings.load()
         configure_logging(settings)
+        _tune_garbage_collection()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(app.run(settings))
     except OutboxError as error:
@@ -43,6 +45,17 @@ def main() -> int:
         _tell(error)
         return 1
     return 0
+
+
+def _tune_garbage_collection() -> None:
+    """Look for reference cycles less often: by default it took a sixth of a busy worker's time.
+
+    What is imported stays for ever and is not looked at again. A row makes no cycle; what a failed request leaves
+    behind waits longer, and stays well below a megabyte.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _tell(error: BaseException) -> None:

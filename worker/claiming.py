@@ -24,6 +24,9 @@ BUSY_S: Final = 0.05  # between rounds while rows have been arriving
 IDLE_S: Final = 1.0  # the longest between rounds when none have
 EASING: Final = 1.3  # each empty round waits this much longer: a second after some twelve
 MERCHANTS_PER_CLAIM: Final = 500
+#: Rows in hand and unanswered, in multiples of what can be under way.
+LEAST_AHEAD: Final = 4
+MOST_AHEAD: Final = 16
 MAX_FAILURE_S: Final = 10.0
 #: The scan for due merchants costs one index probe per merchant with pending rows: with thousands
 #: of them it may take this share of the time and no more.
@@ -57,10 +60,10 @@ class Claimer:
         self._worker_id = worker_id
         self._lease = lease
         self._hand_on = hand_on
-        # Enough beyond those under way that senders find work while the next claim is made.
-        self._most = 6 * concurrency
+        self._concurrency = concurrency
+        self._most = LEAST_AHEAD * concurrency
         # And those whose outcomes are being settled; past this the database is the slower side, and is waited for.
-        self._most_in_hand = 16 * concurrency
+        self._most_in_hand = 2 * MOST_AHEAD * concurrency
         # A merchant whose requests hang must leave connections for the others.
         self._most_of_one = max(4, concurrency // 4)
         self._due: list[UUID] = []
@@ -110,7 +113,7 @@ class Claimer:
         asked = await self._merchants(limit) if limit > 0 else []
         if not asked:
             return 0, 1
-        asked_at = time.monotonic()
+        asked_at, answers = time.monotonic(), self._holdings.answers
         rows = await self._store.claim(asked, limit=limit, worker_id=self._worker_id, lease=self._lease)
         self._note(asked, {row.merchant_id for row in rows})
         self._statistics.count("claims")
@@ -119,7 +122,17 @@ class Claimer:
             rows.sort(key=lambda row: row.id)
             self._holdings.take(rows, asked_at=asked_at)
             await self._hand_on(rows)
+            self._reckon(self._holdings.answers - answers)
         return len(rows), limit
+
+    def _reckon(self, answered_meanwhile: int) -> None:
+        """How many rows to hold unanswered: enough that senders find work while the next claim is made.
+
+        A claim takes ten milliseconds when all is quiet and ten times that in a busy process; what is held beyond need
+        would keep rows that come later waiting behind it.
+        """
+        wanted = 2 * self._concurrency + 4 * answered_meanwhile
+        self._most = max(LEAST_AHEAD * self._concurrency, min(wanted, MOST_AHEAD * self._concurrency))
 
     def _note(self, asked: Sequence[UUID], gave: set[UUID]) -> None:
         """Those that gave rows are asked again after the others; those that did not wait for the next scan."""

@@ -32,6 +32,7 @@ class Holdings:
         self._deadlines: dict[int, float] = {}
         self.unanswered: Counter[UUID] = Counter()  # of each merchant: waiting to be sent, or under way
         self.unanswered_in_all = 0
+        self.answers = 0  # since the start
         self._fewer = asyncio.Event()
 
     def __len__(self) -> int:
@@ -55,6 +56,7 @@ class Holdings:
     def answered(self, row: OutboxRow) -> None:
         """Its attempt is over; what remains is to settle it."""
         self.unanswered_in_all -= 1
+        self.answers += 1
         self._fewer.set()
         self.unanswered[row.merchant_id] -= 1
         if self.unanswered[row.merchant_id] <= 0:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, assert_never
+
+import msgspec
 
 from soldt_outbox.backoff import RetryPolicy, told_wait
 from soldt_outbox.errors import MayHaveBeenSeen, NeverSeen, PayloadRejected, TransportError
@@ -33,8 +34,7 @@ _SENTENCES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an attempt beside how it ended. ``status`` is the last answer's, if there was one."""
 
     row: OutboxRow

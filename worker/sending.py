@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
@@ -161,7 +162,8 @@ class Sender:
                 return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
             self._lanes.hold(attempt.row.merchant_id)
             if outcome.pause.breaks_integration:  # it may still be replaced before this is settled
-                outcome = replace(outcome, pause=replace(outcome.pause, credential=shop.sealed))
+                pause = replace(outcome.pause, credential=shop.sealed)
+                outcome = msgspec.structs.replace(outcome, pause=pause)
         return outcome
 
     async def _was_replaced(self, shop: Shop) -> bool:

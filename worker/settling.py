@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import psycopg
 import structlog
 
@@ -144,7 +145,7 @@ class Settler:
         )
         words = f"{outcome.verdict}; its details could not be stored ({type(error).__name__})"
         pause = outcome.pause and replace(outcome.pause, message=words)
-        bare = replace(outcome, error=words, pause=pause, request_log=None, response_log=None)
+        bare = msgspec.structs.replace(outcome, error=words, pause=pause, request_log=None, response_log=None)
         await self._settle([bare], plain=True)
 
 

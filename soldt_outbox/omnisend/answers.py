@@ -6,7 +6,7 @@ plugin's handling. A status that no document mentions is treated as its hundred.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -27,8 +27,7 @@ ANSWER_HEADERS: Final = ("retry-after", "x-rate-limit-reset", "date", "content-t
 """The answer's headers that are looked at; the client keeps no others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A whole HTTP answer.
 
     ``headers`` has lower-case names and only those of ``ANSWER_HEADERS``; the client adds ``date`` where it lacks.
@@ -36,7 +35,7 @@ class Answer:
 
     status: int
     body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

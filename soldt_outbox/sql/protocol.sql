@@ -244,11 +244,10 @@ returning o.id;
 -- only written when something changes: in healthy times a settle touches neither.
 with result as materialized (
   select r.*
-  from unnest(
-    %(ids)s::bigint[], %(tokens)s::uuid[], %(verdicts)s::text[], %(errors)s::text[], %(status_codes)s::int[],
-    %(retry_in)s::interval[], %(uncounted)s::int[], %(requests)b::jsonb[], %(responses)b::jsonb[],
-    %(event_ids)s::uuid[], %(contact_hashes)s::text[], %(logged)s::boolean[]
-  ) as r (id, token, verdict, error, status_code, retry_in, uncounted, request, response, event_id, contact_hash, logged)
+  from jsonb_to_recordset(%(results)s::jsonb) as r (
+    id bigint, token uuid, verdict text, error text, status_code int, retry_in interval, uncounted int,
+    request jsonb, response jsonb, event_id uuid, contact_hash text, logged boolean
+  )
 ),
 settled as (
   update public.integrations_omnisend_outbox o
@@ -287,12 +286,10 @@ said as materialized (
     case when k.replaced then false else l.probe_failed end as probe_failed,
     case when k.replaced then null else l.code end as code,
     case when k.replaced then null else l.detail end as detail
-  from unnest(
-    %(lane_merchants)s::uuid[], %(lane_healthy)s::boolean[], %(lane_failures)s::int[], %(lane_pause)s::interval[],
-    %(lane_reason)s::text[], %(lane_told)s::interval[], %(lane_throttle)s::interval[], %(lane_extra)s::int[], %(lane_probe)s::boolean[],
-    %(lane_probe_failed)s::boolean[], %(lane_delivered)s::boolean[], %(lane_code)s::text[], %(lane_detail)s::text[],
-    %(lane_credential)s::text[]
-  ) as l (merchant_id, healthy, failures, pause, reason, told, throttle, extra, probe, probe_failed, delivered, code, detail, credential)
+  from jsonb_to_recordset(%(lanes)s::jsonb) as l (
+    merchant_id uuid, healthy boolean, failures int, pause interval, reason text, told interval, throttle interval,
+    extra int, probe boolean, probe_failed boolean, delivered boolean, code text, detail text, credential text
+  )
   cross join lateral (
     select l.credential is not null and not exists (
       select from public.integrations_omnisend i where i.merchant_id = l.merchant_id and i.api_key_enc = l.credential

@@ -80,8 +80,14 @@ class SyncDatabase:
         conn.prepare_threshold = None
 
     async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
+        return await self.run_as(dict_row, name, parameters)
+
+    async def run_as(
+        self, row_factory: Any, name: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[Any]:
         with self.conn.transaction():
-            cursor = self.conn.execute(self._statements[name], parameters)
+            cursor = self.conn.cursor(row_factory=row_factory)
+            cursor.execute(self._statements[name], parameters)
             rows = cursor.fetchall() if cursor.description is not None else []
             self.now = self.conn.execute("select now()").fetchone()["now"]
         return rows

@@ -6,11 +6,11 @@ Rules come in four groups, so that a search may be kept to what it is about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -316,7 +316,7 @@ def on(machine: type[History], database: Database, statements: Mapping[str, str]
 
 def _outcome(row: OutboxRow, answer: str, wait: timedelta) -> Outcome:
     outcome = Outcome(row=row, **_ANSWERS[answer])
-    return replace(outcome, retry_in=wait) if outcome.verdict is Verdict.RETRY else outcome
+    return msgspec.structs.replace(outcome, retry_in=wait) if outcome.verdict is Verdict.RETRY else outcome
 
 
 def _newest(rows: list[OutboxRow]) -> list[OutboxRow]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from soldt_outbox.omnisend.mapping.countries import COUNTRY_NAMES, country_code, province_code
-from soldt_outbox.omnisend.mapping.people import Customer, person_name, phone
-from soldt_outbox.omnisend.mapping.reading import Source, structure, text
+from soldt_outbox.omnisend.mapping.people import PERSON_NAME, Customer, person_name, phone
+from soldt_outbox.omnisend.mapping.reading import Names, Source, structure, text
 
-ADDRESS1 = ("address1", "address", "street", "line1")
-ADDRESS2 = ("address2", "line2", "suburb")
-CITY = ("city", "town")
-COMPANY = ("company",)
-COUNTRY = ("country",)
-COUNTRY_CODE = ("countryCode", "country_code")
-STATE = ("state", "province")
-STATE_CODE = ("stateCode", "provinceCode", "state_code")
-ZIP = ("zip", "postalCode", "postal_code", "postcode")
-PHONE = ("phone",)
+_ADDRESS = Names(
+    address1=("address1", "address", "street", "line1"),
+    address2=("address2", "line2", "suburb"),
+    city=("city", "town"),
+    company=("company",),
+    country=("country",),
+    country_code=("countryCode", "country_code"),
+    state=("state", "province"),
+    state_code=("stateCode", "provinceCode", "state_code"),
+    zip=("zip", "postalCode", "postal_code", "postcode"),
+    phone=("phone",),
+    **PERSON_NAME,
+)
 
 
 def address(value: Any, customer: Customer, default_country: str) -> dict[str, str] | None:
@@ -30,13 +33,13 @@ def address(value: Any, customer: Customer, default_country: str) -> dict[str, s
         given = {"address": given}
     if not isinstance(given, dict):
         return None
-    source = Source(given)
-    state = text(source.get(STATE), 100)
+    source = Source(given, _ADDRESS)
+    state = text(source.get("state"), 100)
     places = (
-        ("address1", text(source.get(ADDRESS1), 500)),
-        ("address2", text(source.get(ADDRESS2), 500)),
-        ("city", text(source.get(CITY), 100)),
-        ("zip", text(source.get(ZIP), 20)),
+        ("address1", text(source.get("address1"), 500)),
+        ("address2", text(source.get("address2"), 500)),
+        ("city", text(source.get("city"), 100)),
+        ("zip", text(source.get("zip"), 20)),
         ("state", state),
     )
     found = {key: place for key, place in places if place}
@@ -49,14 +52,14 @@ def address(value: Any, customer: Customer, default_country: str) -> dict[str, s
     others = (
         (
             "stateCode",
-            text(source.get(STATE_CODE), 10) or (province_code(code or "", state) if state else None),
+            text(source.get("state_code"), 10) or (province_code(code or "", state) if state else None),
         ),
         ("country", country),
         ("countryCode", code),
-        ("company", text(source.get(COMPANY), 100)),
+        ("company", text(source.get("company"), 100)),
         ("firstName", name.first),
         ("lastName", name.last),
-        ("phone", phone(source.get(PHONE), code or default_country) or customer.phone),
+        ("phone", phone(source.get("phone"), code or default_country) or customer.phone),
     )
     found.update((key, part) for key, part in others if part)
     return found
@@ -64,8 +67,8 @@ def address(value: Any, customer: Customer, default_country: str) -> dict[str, s
 
 def _country(source: Source, default: str) -> tuple[str | None, str | None]:
     """Name and code, each filled from the other, or from the merchant's country where both are absent."""
-    given = text(source.get(COUNTRY), 100)
-    code = country_code(text(source.get(COUNTRY_CODE), 100) or given or "")
+    given = text(source.get("country"), 100)
+    code = country_code(text(source.get("country_code"), 100) or given or "")
     if code is None and given is None:
         code = country_code(default)
     name = given if given is not None and country_code(given) != given.upper() else None

@@ -12,12 +12,20 @@ from soldt_outbox.errors import InvalidEvent, PayloadRejected
 from soldt_outbox.events import EventName, canonical_name
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.identity import event_id
-from soldt_outbox.omnisend.mapping.carts import ADDED_ITEM, cart_properties
-from soldt_outbox.omnisend.mapping.line_items import ITEMS, MAX_ITEMS, PRODUCT_ID, JsonObject, Shop
-from soldt_outbox.omnisend.mapping.orders import REFUNDED_ITEMS, order_properties
+from soldt_outbox.omnisend.mapping.carts import ADDED_ITEM, CART, cart_properties
+from soldt_outbox.omnisend.mapping.line_items import (
+    FLAT_PRODUCT_ID,
+    ITEMS,
+    MAX_ITEMS,
+    PRODUCT_ID,
+    REFUNDED_ITEMS,
+    JsonObject,
+    Shop,
+)
+from soldt_outbox.omnisend.mapping.orders import ORDER_PROPERTIES, ORDER_ROW, order_properties
 from soldt_outbox.omnisend.mapping.people import Customer, customer
-from soldt_outbox.omnisend.mapping.product_views import PRODUCT, view_properties
-from soldt_outbox.omnisend.mapping.reading import Source, ident, instant, kind_of, structure
+from soldt_outbox.omnisend.mapping.product_views import PRODUCT, VIEW, view_properties
+from soldt_outbox.omnisend.mapping.reading import Names, Source, ident, instant, kind_of, structure
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
 
 ORIGIN: Final = "api"  # custom stores'; another one would have to be agreed with Omnisend
@@ -36,6 +44,15 @@ OMNISEND_EVENTS: Final = MappingProxyType(
     }
 )
 """Omnisend's eventName and eventVersion. A wrong one makes a custom event of it, and no preset automation fires."""
+
+_PRODUCTS = Names(
+    items=ITEMS,
+    refunded_items=REFUNDED_ITEMS,
+    added_item=ADDED_ITEM,
+    product=PRODUCT,
+    product_id=FLAT_PRODUCT_ID,
+)
+_PRODUCT_ID = Names(product_id=PRODUCT_ID)
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -89,12 +106,16 @@ def product_ids(row: OutboxRow) -> set[str]:
     if not isinstance(payload, dict):
         return set()
     given = structure(payload.get("properties"))
-    source = Source(given, "", Source(payload)) if isinstance(given, dict) else Source(payload)
-    listed = [structure(source.get(names)) for names in (ITEMS, REFUNDED_ITEMS)]
+    source = _source(payload, given, _PRODUCTS)
+    listed = [structure(source.get(field)) for field in ("items", "refunded_items")]
     items = [item for items in listed if isinstance(items, list) for item in items[:MAX_ITEMS]]
-    items += [structure(source.get(names)) for names in (ADDED_ITEM, PRODUCT)]
-    found = {ident(Source(item).get(PRODUCT_ID)) for item in map(structure, items) if isinstance(item, dict)}
-    found.add(ident(source.get(PRODUCT_ID[:3])))  # flat: the event's properties are the product
+    items += [structure(source.get(field)) for field in ("added_item", "product")]
+    found = {
+        ident(_PRODUCT_ID.read(item).get("product_id"))
+        for item in map(structure, items)
+        if isinstance(item, dict)
+    }
+    found.add(ident(source.get("product_id")))  # flat: the event's properties are the product
     return {product_id for product_id in found if product_id is not None}
 
 
@@ -107,21 +128,29 @@ def _event_name(row: OutboxRow) -> EventName:
         raise PayloadRejected("name", f"is no event of a shop ({error})") from None
 
 
-def _payload(value: Any) -> Source:
+def _payload(value: Any) -> JsonObject:
     payload = structure(value)
     if not isinstance(payload, dict):
         raise PayloadRejected("payload", f"is {kind_of(payload)}, not an object")
-    return Source(payload)
+    return payload
 
 
-def _properties(event: EventName, payload: Source, who: Customer, shop: Shop, row: OutboxRow) -> JsonObject:
-    given = structure(payload.get(("properties",)))
-    source = Source(given, "properties.", payload) if isinstance(given, dict) else payload
+def _source(payload: JsonObject, properties: Any, names: Names) -> Source:
+    """The event's properties, and the payload for what they lack; or the payload, where they are flat."""
+    if isinstance(properties, dict):
+        return Source(properties, names, "properties.", payload)
+    return Source(payload, names)
+
+
+def _properties(
+    event: EventName, payload: JsonObject, who: Customer, shop: Shop, row: OutboxRow
+) -> JsonObject:
+    given = structure(payload.get("properties"))
     match event:
         case EventName.PRODUCT_VIEWED:
-            return view_properties(source, shop)
+            return view_properties(_source(payload, given, VIEW), shop)
         case EventName.PRODUCT_ADDED_TO_CART | EventName.CHECKOUT_STARTED:
-            return cart_properties(event, source, shop, row.dedup_key)
+            return cart_properties(event, _source(payload, given, CART), shop, row.dedup_key)
         case (
             EventName.ORDER_PLACED
             | EventName.ORDER_PAID
@@ -129,15 +158,16 @@ def _properties(event: EventName, payload: Source, who: Customer, shop: Shop, ro
             | EventName.ORDER_CANCELED
             | EventName.ORDER_REFUNDED
         ):
-            return order_properties(event, source, who, shop, row.occurred_at)
+            names = ORDER_PROPERTIES if isinstance(given, dict) else ORDER_ROW
+            return order_properties(event, _source(payload, given, names), who, shop, row.occurred_at)
         case _:
             assert_never(event)
 
 
-def _too_large(payload: Source, size: int) -> PayloadRejected:
+def _too_large(payload: JsonObject, size: int) -> PayloadRejected:
     """Blames the largest field."""
-    fields = {name: _size(value) for name, value in payload.data.items()}
-    properties = payload.data.get("properties")
+    fields = {name: _size(value) for name, value in payload.items()}
+    properties = payload.get("properties")
     if isinstance(properties, dict):
         fields.pop("properties", None)
         fields |= {f"properties.{name}": _size(value) for name, value in properties.items()}

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.mapping.reading import (
+    Names,
     NotANumber,
     Source,
     amount,
@@ -31,25 +32,39 @@ MAX_TITLE: Final = 255  # Omnisend's bounds for products, which it publishes for
 MAX_DESCRIPTION: Final = 1_000
 MAX_CATEGORY_TITLE: Final = 100
 
+# Names that other objects share.
 ITEMS = ("items", "lineItems", "line_items")
-PRODUCT_ID = ("product_id", "productID", "productId", "id")
-VARIANT_ID = ("variant_id", "productVariantID", "variantID", "variantId")
-TITLE = ("title", "productTitle", "name")
-FLAT_TITLE = TITLE[:2]  # beside an event's own fields ``name`` is the event's
-PRICE = ("price", "productPrice")
-QUANTITY = ("quantity", "productQuantity", "qty")
-STRIKE_THROUGH = ("productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price", "oldPrice")
-DISCOUNT = ("productDiscount", "discount")
-SKU = ("productSKU", "sku")
-DESCRIPTION = ("productDescription", "description")
-PAGE_URL = ("productURL", "productUrl", "url")
-IMAGE_URL = ("productImageURL", "productImageUrl", "imageUrl", "image_url", "image")
-VARIANT_IMAGE_URL = ("productVariantImageURL", "variantImageURL", "variant_image")
-CATEGORIES = ("productCategories", "categories", "category")
-VARIANT_TITLE = ("productVariantTitle", "variantTitle", "variant_title")
-VENDOR = ("productVendor", "vendor")
-TAGS = ("productTags", "tags")
-WEIGHT = ("productWeight", "weight")
+REFUNDED_ITEMS = ("refundedLineItems", "refunded_items")
+FLAT_PRODUCT_ID = (
+    "product_id",
+    "productID",
+    "productId",
+)  # beside an event's own fields ``id`` is the event's
+FLAT_TITLE = ("title", "productTitle")  # and ``name`` too
+PRODUCT_ID = (*FLAT_PRODUCT_ID, "id")
+PRODUCT = {
+    "product_id": PRODUCT_ID,
+    "title": (*FLAT_TITLE, "name"),
+    "price": ("price", "productPrice"),
+    "description": ("productDescription", "description"),
+    "page_url": ("productURL", "productUrl", "url"),
+    "image_url": ("productImageURL", "productImageUrl", "imageUrl", "image_url", "image"),
+    "categories": ("productCategories", "categories", "category"),
+    "vendor": ("productVendor", "vendor"),
+}
+_ITEM = Names(
+    **PRODUCT,
+    variant_id=("variant_id", "productVariantID", "variantID", "variantId"),
+    quantity=("quantity", "productQuantity", "qty"),
+    strike_through=("productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price", "oldPrice"),
+    discount=("productDiscount", "discount"),
+    sku=("productSKU", "sku"),
+    variant_image_url=("productVariantImageURL", "variantImageURL", "variant_image"),
+    variant_title=("productVariantTitle", "variantTitle", "variant_title"),
+    tags=("productTags", "tags"),
+    weight=("productWeight", "weight"),
+)
+_CATEGORY = Names(id=("id", "categoryID"), title=("title", "name"))
 
 _NO_PRODUCT: Final = CatalogueProduct(id="")
 _NO_VARIANT: Final = CatalogueVariant(id="")
@@ -95,16 +110,16 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
     given = structure(value)
     if not isinstance(given, dict):
         raise PayloadRejected(path, f"is {kind_of(given)}, not a line item")
-    source = Source(given, f"{path}.")
-    product_id = ident(source.get(PRODUCT_ID))
+    source = Source(given, _ITEM, f"{path}.")
+    product_id = ident(source.get("product_id"))
     if product_id is None:
-        raise source.reject(PRODUCT_ID, "is missing or is no id")
+        raise source.reject("product_id", "is missing or is no id")
     product = shop.catalogue.get(product_id, _NO_PRODUCT)
-    variant_id = ident(source.get(VARIANT_ID))
+    variant_id = ident(source.get("variant_id"))
     variant = product.variants.get(variant_id, _NO_VARIANT) if variant_id else _NO_VARIANT
-    title = text(source.get(TITLE), MAX_TITLE) or text(product.title, MAX_TITLE)
+    title = text(source.get("title"), MAX_TITLE) or text(product.title, MAX_TITLE)
     if title is None:
-        raise source.reject(TITLE, "is missing, and the catalogue does not know the product")
+        raise source.reject("title", "is missing, and the catalogue does not know the product")
     item: JsonObject = {
         "productID": product_id,
         "productVariantID": variant_id or product_id,
@@ -113,12 +128,12 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
     }
     described = product if describe else _NO_PRODUCT
     for key, found in (
-        ("productSKU", text(source.get(SKU), MAX_TITLE) or variant.sku),
-        ("productDescription", text(source.get(DESCRIPTION) or described.description, MAX_DESCRIPTION)),
-        ("productURL", url(source.get(PAGE_URL)) or page(shop.merchant, "/product", product_id)),
-        ("productImageURL", url(source.get(IMAGE_URL)) or url(product.image_url)),
-        ("productVariantImageURL", url(source.get(VARIANT_IMAGE_URL)) or url(variant.image_url)),
-        ("productCategories", categories(source.get(CATEGORIES)) or of_catalogue(product)),
+        ("productSKU", text(source.get("sku"), MAX_TITLE) or variant.sku),
+        ("productDescription", text(source.get("description") or described.description, MAX_DESCRIPTION)),
+        ("productURL", url(source.get("page_url")) or page(shop.merchant, "/product", product_id)),
+        ("productImageURL", url(source.get("image_url")) or url(product.image_url)),
+        ("productVariantImageURL", url(source.get("variant_image_url")) or url(variant.image_url)),
+        ("productCategories", categories(source.get("categories")) or of_catalogue(product)),
     ):
         if found:
             item[key] = found
@@ -130,19 +145,21 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
 def _figures(source: Source, shape: Shape) -> JsonObject:
     """Price and quantity, which must be right, and the discount, which may be absent."""
     try:
-        price = amount(source.get(PRICE))
-    except NotANumber as error:
-        raise source.reject(PRICE, str(error) if source.get(PRICE) is not None else "is missing") from None
-    try:
-        count = quantity(source.get(QUANTITY))
+        price = amount(source.get("price"))
     except NotANumber as error:
         raise source.reject(
-            QUANTITY, str(error) if source.get(QUANTITY) is not None else "is missing"
+            "price", str(error) if source.get("price") is not None else "is missing"
+        ) from None
+    try:
+        count = quantity(source.get("quantity"))
+    except NotANumber as error:
+        raise source.reject(
+            "quantity", str(error) if source.get("quantity") is not None else "is missing"
         ) from None
     figures: JsonObject = {"productPrice": price, "productQuantity": count}
-    old = optional_amount(source.get(STRIKE_THROUGH))
+    old = optional_amount(source.get("strike_through"))
     was_dearer = old is not None and old > price
-    discount = optional_amount(source.get(DISCOUNT))
+    discount = optional_amount(source.get("discount"))
     if discount is None and old is not None and was_dearer:
         discount = old - price  # "if current price is 20 and old price is 30, then discount should be 10"
     if discount is not None:
@@ -156,13 +173,16 @@ def _figures(source: Source, shape: Shape) -> JsonObject:
 
 def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVariant) -> None:
     for key, found in (
-        ("productVariantTitle", text(source.get(VARIANT_TITLE), MAX_TITLE) or text(variant.title, MAX_TITLE)),
-        ("productVendor", text(source.get(VENDOR), 100)),
-        ("productTags", texts(source.get(TAGS), limit=100) if source.get(TAGS) is not None else None),
+        (
+            "productVariantTitle",
+            text(source.get("variant_title"), MAX_TITLE) or text(variant.title, MAX_TITLE),
+        ),
+        ("productVendor", text(source.get("vendor"), 100)),
+        ("productTags", texts(source.get("tags"), limit=100) if source.get("tags") is not None else None),
     ):
         if found:
             item[key] = found
-    weight = optional_amount(source.get(WEIGHT))
+    weight = optional_amount(source.get("weight"))
     if weight is not None:
         item["productWeight"] = weight
 
@@ -175,8 +195,9 @@ def categories(value: Any) -> list[JsonObject]:
     found = []
     for entry in (given if isinstance(given, list) else [given])[:100]:
         if isinstance(entry, dict):
-            title = text(Source(entry).get(("title", "name")), MAX_CATEGORY_TITLE)
-            category_id = ident(Source(entry).get(("id", "categoryID"))) or title
+            category = Source(entry, _CATEGORY)
+            title = text(category.get("title"), MAX_CATEGORY_TITLE)
+            category_id = ident(category.get("id")) or title
         else:
             title = category_id = text(entry, MAX_CATEGORY_TITLE)
         if title and category_id:

@@ -9,9 +9,18 @@ from typing import Any
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import EventName
 from soldt_outbox.omnisend.mapping.addresses import address
-from soldt_outbox.omnisend.mapping.line_items import ITEMS, JsonObject, Shape, Shop, line_items, total_of
+from soldt_outbox.omnisend.mapping.line_items import (
+    ITEMS,
+    REFUNDED_ITEMS,
+    JsonObject,
+    Shape,
+    Shop,
+    line_items,
+    total_of,
+)
 from soldt_outbox.omnisend.mapping.people import Customer
 from soldt_outbox.omnisend.mapping.reading import (
+    Names,
     NotANumber,
     Source,
     amount,
@@ -27,35 +36,48 @@ from soldt_outbox.omnisend.mapping.reading import (
 from soldt_outbox.omnisend.mapping.statuses import fulfillment_status, payment_status
 from soldt_outbox.omnisend.mapping.urls import page, url
 
-ORDER_ID = ("id", "orderID", "orderId", "order_id")
-ORDER_ID_OF_PROPERTIES = ("orderID", "orderId", "order_id", "id")
-ORDER_NUMBER = ("orderNumber", "order_number")
-CREATED_AT = ("created_at", "createdAt")
-CURRENCY = ("currency",)
-TOTAL = ("total", "totalPrice", "total_price")
-SUBTOTAL = ("subtotal", "subTotalPrice", "subtotalPrice", "subtotal_price")
-TAX = ("tax", "totalTax", "taxPrice", "tax_price")
-SHIPPING = ("shipping", "shippingPrice", "shipping_price")
-DISCOUNT = ("totalDiscount", "discount", "discountTotal", "discountPrice")
-DISCOUNTS = ("discounts",)
-TAX_INCLUDED = ("subTotalTaxIncluded", "subtotalTaxIncluded")
-SHIPPING_ADDRESS = ("shipping_address", "shippingAddress")
-BILLING_ADDRESS = ("billing_address", "billingAddress")
-SHIPPING_METHOD = ("shipping_method", "shippingMethod")
-PAYMENT_METHOD = ("payment_method", "paymentMethod")
-PAYMENT_STATUS = ("payment_status", "paymentStatus")
-FULFILLMENT_STATUS = ("fulfillmentStatus", "fulfillment_status", "status")
-NOTE = ("notes", "note")
-TAGS = ("tags",)
-STATUS_URL = ("orderStatusURL", "orderStatusUrl")
-TRACKING = ("tracking",)
-TRACKING_CODE = ("tracking_number", "trackingNumber")
-TRACKING_CARRIER = ("tracking_carrier", "trackingCarrier")
-TRACKING_URL = ("tracking_url", "trackingURL", "trackingUrl")
-CANCEL_REASON = ("cancel_reason", "cancelReason", "cancellation_reason")
-REFUNDED_ITEMS = ("refundedLineItems", "refunded_items")
-REFUNDED_AMOUNT = ("totalRefundedAmount", "refunded_amount", "refund_amount")
-REFUNDED_TAX = ("totalRefundedTaxAmount",)
+_FIELDS = {
+    "order_id": ("id", "orderID", "orderId", "order_id"),
+    "order_number": ("orderNumber", "order_number"),
+    "items": ITEMS,
+    "created_at": ("created_at", "createdAt"),
+    "currency": ("currency",),
+    "total": ("total", "totalPrice", "total_price"),
+    "subtotal": ("subtotal", "subTotalPrice", "subtotalPrice", "subtotal_price"),
+    "tax": ("tax", "totalTax", "taxPrice", "tax_price"),
+    "shipping": ("shipping", "shippingPrice", "shipping_price"),
+    "discount": ("totalDiscount", "discount", "discountTotal", "discountPrice"),
+    "discounts": ("discounts",),
+    "tax_included": ("subTotalTaxIncluded", "subtotalTaxIncluded"),
+    "shipping_address": ("shipping_address", "shippingAddress"),
+    "billing_address": ("billing_address", "billingAddress"),
+    "shipping_method": ("shipping_method", "shippingMethod"),
+    "payment_method": ("payment_method", "paymentMethod"),
+    "payment_status": ("payment_status", "paymentStatus"),
+    "fulfillment_status": ("fulfillmentStatus", "fulfillment_status", "status"),
+    "note": ("notes", "note"),
+    "tags": ("tags",),
+    "status_url": ("orderStatusURL", "orderStatusUrl"),
+    "tracking": ("tracking",),
+    "tracking_code": ("tracking_number", "trackingNumber"),
+    "tracking_carrier": ("tracking_carrier", "trackingCarrier"),
+    "tracking_url": ("tracking_url", "trackingURL", "trackingUrl"),
+    "cancel_reason": ("cancel_reason", "cancelReason", "cancellation_reason"),
+    "refunded_items": REFUNDED_ITEMS,
+    "refunded_amount": ("totalRefundedAmount", "refunded_amount", "refund_amount"),
+    "refunded_tax": ("totalRefundedTaxAmount",),
+}
+ORDER_ROW = Names(**_FIELDS)
+"""SOLDT's order row, whose ``id`` is the order's."""
+ORDER_PROPERTIES = Names(**(_FIELDS | {"order_id": ("orderID", "orderId", "order_id", "id")}))
+"""An event's ``properties``, in SOLDT's words or Omnisend's."""
+
+_TRACKING = Names(
+    code=("code",),
+    courier_title=("courierTitle",),
+    courier_url=("courierURL", "courierUrl"),
+    status=("status",),
+)
 
 _NO_MONEY = Decimal("0.00")
 
@@ -67,31 +89,31 @@ def order_properties(
 
     Rejected are orders without id, total or line items: revenue, attribution and every template depend on them.
     """
-    order_id = ident(order.get(ORDER_ID if order.outer is None else ORDER_ID_OF_PROPERTIES))
+    order_id = ident(order.get("order_id"))
     if order_id is None:
-        raise order.reject(ORDER_ID, "is missing or is no id")
-    items = line_items(order.get(ITEMS), order.where(ITEMS), shop, Shape.ORDER)
+        raise order.reject("order_id", "is missing or is no id")
+    items = line_items(order.get("items"), order.where("items"), shop, Shape.ORDER)
     tracking = _tracking(order)
     properties: JsonObject = {
         "orderID": order_id,
-        "orderNumber": text(order.get(ORDER_NUMBER), 100) or order_id,
-        "currency": currency(order.get(CURRENCY), shop.merchant.currency),
+        "orderNumber": text(order.get("order_number"), 100) or order_id,
+        "currency": currency(order.get("currency"), shop.merchant.currency),
         **_amounts(order, items),
         "lineItems": items,
     }
-    created_at = optional_instant(order.get(CREATED_AT))
+    created_at = optional_instant(order.get("created_at"))
     if created_at is None and event is EventName.ORDER_PLACED:
         created_at = instant(occurred_at)
     for key, found in (
         ("createdAt", created_at),
-        ("paymentStatus", payment_status(event, order.get(PAYMENT_STATUS))),
+        ("paymentStatus", payment_status(event, order.get("payment_status"))),
         (
             "fulfillmentStatus",
-            fulfillment_status(event, order.get(FULFILLMENT_STATUS), has_tracking=bool(tracking)),
+            fulfillment_status(event, order.get("fulfillment_status"), has_tracking=bool(tracking)),
         ),
         (
             "orderStatusURL",
-            url(order.get(STATUS_URL)) or page(shop.merchant, "/order-confirmation", order_id),
+            url(order.get("status_url")) or page(shop.merchant, "/order-confirmation", order_id),
         ),
         ("tracking", tracking),
         *_addresses(order, customer, shop),
@@ -99,7 +121,7 @@ def order_properties(
     ):
         if found:
             properties[key] = found
-    if event is EventName.ORDER_CANCELED and (reason := text(order.get(CANCEL_REASON), 1_000)):
+    if event is EventName.ORDER_CANCELED and (reason := text(order.get("cancel_reason"), 1_000)):
         properties["cancelReason"] = reason
     if event is EventName.ORDER_REFUNDED:
         properties |= _refund(order, properties, shop)
@@ -109,15 +131,15 @@ def order_properties(
 def _amounts(order: Source, items: list[JsonObject]) -> dict[str, Decimal | bool]:
     """Money, all to the cent. The total must be there; a subtotal that is not is that of the line items."""
     try:
-        total = amount(order.get(TOTAL))
+        total = amount(order.get("total"))
     except NotANumber as error:
-        raise order.reject(TOTAL, str(error) if order.get(TOTAL) is not None else "is missing") from None
-    subtotal = optional_amount(order.get(SUBTOTAL))
+        raise order.reject("total", str(error) if order.get("total") is not None else "is missing") from None
+    subtotal = optional_amount(order.get("subtotal"))
     if subtotal is None:
         subtotal = total_of(items)
-    shipping, tax = optional_amount(order.get(SHIPPING)), optional_amount(order.get(TAX))
-    discount = optional_amount(order.get(DISCOUNT))
-    included = order.get(TAX_INCLUDED)
+    shipping, tax = optional_amount(order.get("shipping")), optional_amount(order.get("tax"))
+    discount = optional_amount(order.get("discount"))
+    included = order.get("tax_included")
     before_tax = subtotal + (shipping or _NO_MONEY)
     if not isinstance(included, bool):
         # SOLDT does not say. South African prices are shown with VAT; a total above the sum of the parts has it added
@@ -138,8 +160,8 @@ def _amounts(order: Source, items: list[JsonObject]) -> dict[str, Decimal | bool
 def _addresses(order: Source, customer: Customer, shop: Shop) -> tuple[tuple[str, JsonObject | None], ...]:
     """SOLDT's checkout asks for one address; where there is no other, it is the billing address too."""
     country = shop.merchant.country_code
-    shipping = address(order.get(SHIPPING_ADDRESS), customer, country)
-    billing = order.get(BILLING_ADDRESS)
+    shipping = address(order.get("shipping_address"), customer, country)
+    billing = order.get("billing_address")
     return (
         ("shippingAddress", shipping),
         (
@@ -151,14 +173,14 @@ def _addresses(order: Source, customer: Customer, shop: Shop) -> tuple[tuple[str
 
 def _words(order: Source) -> tuple[tuple[str, Any], ...]:
     return (
-        ("paymentMethod", text(order.get(PAYMENT_METHOD), 100)),
-        ("shippingMethod", text(order.get(SHIPPING_METHOD), 100)),
-        ("discounts", _discounts(order.get(DISCOUNTS))),
+        ("paymentMethod", text(order.get("payment_method"), 100)),
+        ("shippingMethod", text(order.get("shipping_method"), 100)),
+        ("discounts", _discounts(order.get("discounts"))),
         (
             "note",
-            text(order.get(NOTE), 10_000_000),
+            text(order.get("note"), 10_000_000),
         ),  # whole or not at all: a body over 1 MB is rejected by name
-        ("tags", texts(order.get(TAGS), limit=100) if order.get(TAGS) is not None else None),
+        ("tags", texts(order.get("tags"), limit=100) if order.get("tags") is not None else None),
     )
 
 
@@ -176,13 +198,13 @@ def _discounts(value: Any) -> list[JsonObject]:
 
 
 def _tracking(order: Source) -> dict[str, str]:
-    given = structure(order.get(TRACKING))
-    source = Source(given) if isinstance(given, dict) else Source({})
+    given = structure(order.get("tracking"))
+    told = _TRACKING.read(given) if isinstance(given, dict) else {}
     parts = (
-        ("code", text(source.get(("code",)) or order.get(TRACKING_CODE), 100)),
-        ("courierTitle", text(source.get(("courierTitle",)) or order.get(TRACKING_CARRIER), 100)),
-        ("courierURL", url(source.get(("courierURL", "courierUrl")) or order.get(TRACKING_URL))),
-        ("status", text(source.get(("status",)), 100)),
+        ("code", text(told.get("code") or order.get("tracking_code"), 100)),
+        ("courierTitle", text(told.get("courier_title") or order.get("tracking_carrier"), 100)),
+        ("courierURL", url(told.get("courier_url") or order.get("tracking_url"))),
+        ("status", text(told.get("status"), 100)),
     )
     return {key: part for key, part in parts if part}
 
@@ -190,19 +212,19 @@ def _tracking(order: Source) -> dict[str, str]:
 def _refund(order: Source, properties: JsonObject, shop: Shop) -> JsonObject:
     """What was refunded: as told, else the whole order, which is all that SOLDT's ``refunded`` can mean."""
     items = properties["lineItems"]
-    told = order.get(REFUNDED_ITEMS)
+    told = order.get("refunded_items")
     if told is not None:
         try:
-            items = line_items(told, order.where(REFUNDED_ITEMS), shop, Shape.ORDER)
+            items = line_items(told, order.where("refunded_items"), shop, Shape.ORDER)
         except PayloadRejected:
             told = None
-    refunded = optional_amount(order.get(REFUNDED_AMOUNT))
+    refunded = optional_amount(order.get("refunded_amount"))
     if refunded is None:
         refunded = (
             properties["totalPrice"] if told is None else min(total_of(items), properties["totalPrice"])
         )
     refund: JsonObject = {"refundedLineItems": items, "totalRefundedAmount": refunded}
-    tax = optional_amount(order.get(REFUNDED_TAX))
+    tax = optional_amount(order.get("refunded_tax"))
     if tax is None and refunded == properties["totalPrice"]:
         tax = properties.get("totalTax")
     if tax is not None:

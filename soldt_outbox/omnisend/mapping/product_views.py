@@ -6,13 +6,26 @@ from typing import Any
 
 from soldt_outbox.omnisend.mapping import line_items as items
 from soldt_outbox.omnisend.mapping.line_items import JsonObject, Shop
-from soldt_outbox.omnisend.mapping.reading import Source, currency, ident, optional_amount, structure, text
+from soldt_outbox.omnisend.mapping.reading import (
+    Names,
+    Source,
+    currency,
+    ident,
+    optional_amount,
+    structure,
+    text,
+)
 from soldt_outbox.omnisend.mapping.urls import page, url
 
 PRODUCT = ("product",)
-OLD_PRICE = ("oldPrice", "productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price")
-CURRENCY = ("currency",)
-STATUS = ("status", "productStatus", "availability")
+_FIELDS = items.PRODUCT | {
+    "old_price": ("oldPrice", "productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price"),
+    "currency": ("currency",),
+    "status": ("status", "productStatus", "availability"),
+}
+_PRODUCT = Names(**_FIELDS)
+VIEW = Names(product=PRODUCT, **(_FIELDS | {"title": items.FLAT_TITLE}))
+"""The properties of a product view: an object ``product``, or SOLDT's flat fields, beside which ``name`` is the event's."""
 
 _STATUSES = {
     "instock": "inStock",
@@ -24,32 +37,28 @@ _STATUSES = {
 
 def view_properties(view: Source, shop: Shop) -> JsonObject:
     """Omnisend's ``product``, from ``properties.product`` or from SOLDT's flat fields. Needed are id and title."""
-    given = structure(view.get(PRODUCT))
-    flat = not isinstance(given, dict)
-    source = view if flat else Source(given, f"{view.where(PRODUCT)}.")
-    titles = items.FLAT_TITLE if flat else items.TITLE
-    product_id = ident(source.get(items.PRODUCT_ID))
+    given = structure(view.get("product"))
+    source = Source(given, _PRODUCT, f"{view.where('product')}.") if isinstance(given, dict) else view
+    product_id = ident(source.get("product_id"))
     if product_id is None:
-        raise source.reject(items.PRODUCT_ID, "is missing or is no id")
+        raise source.reject("product_id", "is missing or is no id")
     known = shop.catalogue.get(product_id)
-    title = text(source.get(titles), items.MAX_TITLE) or text(known and known.title, items.MAX_TITLE)
+    title = text(source.get("title"), items.MAX_TITLE) or text(known and known.title, items.MAX_TITLE)
     if title is None:
-        raise source.reject(titles, "is missing, and the catalogue does not know the product")
+        raise source.reject("title", "is missing, and the catalogue does not know the product")
     product: JsonObject = {"id": product_id, "title": title}
-    for key, money in (("price", items.PRICE), ("oldPrice", OLD_PRICE)):
+    for key, money in (("price", "price"), ("oldPrice", "old_price")):
         if (found := optional_amount(source.get(money))) is not None:
             product[key] = found
-    product["currency"] = currency(source.get(CURRENCY), shop.merchant.currency)
-    description = source.get(items.DESCRIPTION) or (known and known.description)
-    categories = items.categories(source.get(items.CATEGORIES)) or (
-        items.of_catalogue(known) if known else []
-    )
+    product["currency"] = currency(source.get("currency"), shop.merchant.currency)
+    description = source.get("description") or (known and known.description)
+    categories = items.categories(source.get("categories")) or (items.of_catalogue(known) if known else [])
     for key, part in (
-        ("imageUrl", url(source.get(items.IMAGE_URL)) or url(known and known.image_url)),
-        ("url", url(source.get(items.PAGE_URL)) or page(shop.merchant, "/product", product_id)),
-        ("status", _status(source.get(STATUS))),
+        ("imageUrl", url(source.get("image_url")) or url(known and known.image_url)),
+        ("url", url(source.get("page_url")) or page(shop.merchant, "/product", product_id)),
+        ("status", _status(source.get("status"))),
         ("description", text(description, items.MAX_DESCRIPTION)),
-        ("vendor", text(source.get(items.VENDOR), 100)),
+        ("vendor", text(source.get("vendor"), 100)),
         ("categories", categories),
     ):
         if part:

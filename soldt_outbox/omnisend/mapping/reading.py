@@ -26,6 +26,10 @@ type_words: Final = {
     type(None): "null",
 }
 
+MAX_KEYS: Final = 100  # of an object that is read key by key; of a larger one, name by name
+
+_NOTHING: Final = ("", "-")
+
 _decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -34,42 +38,75 @@ def kind_of(value: object) -> str:
     return type_words.get(type(value), f"a {type(value).__name__}")
 
 
-class Source:
-    """An object of the payload, and where it stands, so that a problem can name the field.
+class Names:
+    """Under which names objects of one kind hold their fields; of several that have a value, the first counts.
 
-    ``outer`` is looked into for what is absent here. Null, empty text and Omnisend's placeholder ``-`` are absent.
+    Null, empty text and Omnisend's placeholder ``-`` are no value.
     """
 
-    __slots__ = ("data", "outer", "path")
+    __slots__ = ("_field_of", "fields")
 
-    def __init__(self, data: dict[str, Any], path: str = "", outer: Source | None = None) -> None:
+    def __init__(self, **fields: tuple[str, ...]) -> None:
+        self.fields = fields
+        self._field_of = {name: field for field, names in fields.items() for name in names}
+        if len(self._field_of) < sum(map(len, fields.values())):
+            raise ValueError("a name stands for one field")
+
+    def read(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The fields that have a value. One pass over the object, which has fewer keys than there are names."""
+        field_of = self._field_of
+        if len(data) > MAX_KEYS:
+            data = {name: data[name] for name in field_of if name in data}
+        found: dict[str, Any] = {}
+        for name, value in data.items():
+            field = field_of.get(name)
+            if field is None or value is None or (type(value) is str and value in _NOTHING):
+                continue
+            found[field] = value if field not in found else data[self.first(field, data)]
+        return found
+
+    def first(self, field: str, data: dict[str, Any]) -> str:
+        """The name under which ``data`` has the field, or the name under which it should."""
+        names = self.fields[field]
+        return next((name for name in names if not is_absent(data.get(name))), names[0])
+
+
+def is_absent(value: Any) -> bool:
+    """Whether ``value`` says nothing."""
+    return value is None or (type(value) is str and value in _NOTHING)
+
+
+class Source:
+    """An object of the payload, its fields by one name each, and where it stands, so that a problem can name the field.
+
+    ``outer`` is the object around it, which is looked into for what is absent here.
+    """
+
+    __slots__ = ("data", "get", "names", "outer", "path")
+
+    def __init__(
+        self, data: dict[str, Any], names: Names, path: str = "", outer: dict[str, Any] | None = None
+    ) -> None:
         self.data = data
+        self.names = names
         self.path = path
         self.outer = outer
+        found = names.read(data)
+        #: The value of a field, or None.
+        self.get = (found if outer is None else names.read(outer) | found).get
 
-    def get(self, names: tuple[str, ...]) -> Any:
-        """The value under the first of ``names`` that has one."""
-        data = self.data
-        for name in names:
-            if name in data:
-                value = data[name]
-                if value is not None and value not in ("", "-"):
-                    return value
-        return None if self.outer is None else self.outer.get(names)
-
-    def where(self, names: tuple[str, ...]) -> str:
+    def where(self, field: str) -> str:
         """The path of what ``get`` found, or of the first name where it should have been."""
-        source: Source | None = self
-        while source is not None:
-            for name in names:
-                if source.data.get(name) not in (None, "", "-"):
-                    return source.path + name
-            source = source.outer
-        return self.path + names[0]
+        name = self.names.first(field, self.data)
+        if self.outer is not None and is_absent(self.data.get(name)):
+            outside = self.names.first(field, self.outer)
+            if not is_absent(self.outer.get(outside)):
+                return outside
+        return self.path + name
 
-    def reject(self, names: tuple[str, ...], problem: str) -> PayloadRejected:
+    def reject(self, field: str, problem: str) -> PayloadRejected:
         """The error that says what is wrong with a field."""
-        return PayloadRejected(self.where(names), problem)
+        return PayloadRejected(self.where(field), problem)
 
 
 def structure(value: Any) -> Any:

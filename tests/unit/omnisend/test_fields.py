@@ -1,11 +1,14 @@
 """Single fields: statuses, phones, names, addresses, money, instants."""
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
+import phonenumbers
 import pytest
 
 from soldt_outbox.events import EventName
+from soldt_outbox.omnisend.mapping import people
 from soldt_outbox.omnisend.mapping.addresses import address
 from soldt_outbox.omnisend.mapping.countries import (
     COUNTRY_NAMES,
@@ -294,3 +297,31 @@ def test_pages_of_the_storefront():
     assert page(shop, "/product", "17") == "https://soldt.co.za/s/tea/product/17"
     assert page(shop, "/product", "a/../b?c") == "https://soldt.co.za/s/tea/product/a%2F..%2Fb%3Fc"
     assert page(MerchantProfile(merchant_id=None, storefront_url=None), "/cart") is None
+
+
+READ_THE_SHORT_WAY = ("DE", "KE", "NA", "ZA")
+
+
+@pytest.mark.parametrize("country", [*READ_THE_SHORT_WAY, "JP", "GB", "IT", "US", "AR", "LT", "ZZ"])
+def test_the_short_way_to_a_phone_number_says_what_the_library_says(country: str) -> None:
+    """Numbers in service with digits changed, shortened and spaced, written in every way people write them."""
+    rng = random.Random(country)  # noqa: S311
+    code = phonenumbers.country_code_for_region(country) or 27
+    kinds = [phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE]
+    examples = [phonenumbers.example_number_for_type(country, kind) for kind in kinds]
+    taken = 0
+    for _ in range(3_000):
+        example = rng.choice(examples)
+        digits = list(str(example.national_number) if example else "821234567")
+        for _ in range(rng.randrange(4)):
+            digits[rng.randrange(len(digits))] = rng.choice("0123456789")
+        cut = rng.randrange(len(digits))
+        national = "".join(digits[:cut]) + rng.choice(["", " ", "-", ") ", "/", "x"]) + "".join(digits[cut:])
+        prefix = rng.choice(
+            ["0", "0", "", f"+{code}", f"+{code} 0", f"+{code}(0)", str(code), f"00{code}", "010", "011"]
+        )
+        short = people._ordinary_e164(prefix + national, country)
+        if short is not None:
+            taken += 1
+            assert short == people._parsed_e164(prefix + national, country), prefix + national
+    assert (taken > 0) == (country in READ_THE_SHORT_WAY)

@@ -21,7 +21,7 @@ from worker.holdings import Holdings
 from worker.lanes import Lanes
 
 CONCURRENCY = 8
-MOST = 6 * CONCURRENCY
+MOST = claiming.LEAST_AHEAD * CONCURRENCY
 
 
 @dataclass
@@ -132,6 +132,24 @@ async def test_it_never_holds_more_than_it_can_send_soon(bench: Bench) -> None:
         bench.settle(bench.handed[: MOST // 2 + 1])
         await bench.signals.reached("claimed", MOST + MOST // 2 + 1)
         assert len(bench.holdings) == MOST
+
+
+async def test_it_holds_as_many_as_are_answered_while_a_claim_is_made(bench: Bench) -> None:
+    answered = 2 * CONCURRENCY
+    bench.store.due = [UUID(int=n) for n in range(100, 400)]
+
+    def claim(merchants: Sequence[UUID], limit: int) -> list[OutboxRow]:
+        if bench.handed:  # the second claim: meanwhile senders went on
+            for given in bench.handed[-answered:]:
+                bench.holdings.answered(given)
+        return [row(merchant_id=m) for m in merchants[:limit]]
+
+    bench.store.on_claim = claim
+    async with bench.running():
+        await bench.signals.reached("claimed", MOST)
+        bench.settle(bench.handed[: MOST // 2 + 1])
+        await bench.signals.reached("claims", 3)
+    assert [limit for _, limit in bench.store.claims][2] > MOST
 
 
 async def test_a_merchant_with_many_rows_unanswered_leaves_room_for_the_others(bench: Bench) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
 import psycopg
 import pytest
 
@@ -121,7 +122,9 @@ async def test_rows_stay_in_hand_until_they_are_settled_so_that_no_more_are_clai
     "error", [psycopg.DataError("NUL"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "lone")]
 )
 async def test_an_outcome_that_cannot_be_stored_loses_its_words_and_nobody_elses(error: Exception) -> None:
-    poison = replace(delivered(), error="bad \x00 words", request_log={"a": "b"}, response_log={"c": "d"})
+    poison = msgspec.structs.replace(
+        delivered(), error="bad \x00 words", request_log={"a": "b"}, response_log={"c": "d"}
+    )
 
     def refuse(batch: Sequence[Outcome]) -> None:
         if any("\x00" in (one.error or "") for one in batch):
