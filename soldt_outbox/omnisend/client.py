@@ -102,6 +102,8 @@ class OmnisendClient:
         cannot stand in a header. The key is in no error and in no log.
         """
         target = self._target(request.path)
+        length = str(len(request.body)).encode()
+        # With a stream and not with content: httpx then takes the headers as they are, which saves it half its work.
         wire = httpx.Request(
             request.method,
             target.url,
@@ -111,12 +113,13 @@ class OmnisendClient:
                     (name.encode(), value.encode())
                     for name, value in self._dialect.auth_headers(_checked_key(api_key))
                 ),
+                *(((b"content-length", length),) if request.body else ()),
             ],
-            content=request.body or None,
+            stream=httpx.ByteStream(request.body),
         )
         try:
             response = await self._transport.handle_async_request(wire)
-            body = await response.aread()
+            body = await _body(response)
         except _NEVER_SEEN as error:
             raise NeverSeen(_words(error)) from None  # httpx's errors hold the request, and with it the key
         except httpx.TransportError as error:
@@ -157,6 +160,13 @@ class OmnisendClient:
             (b"content-type", b"application/json"),
         )
         return _Target(url, fixed)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The answer's body; one that is there already is not sent through httpx's decoders, since none was asked for."""
+    if isinstance(response.stream, httpx.ByteStream):
+        return b"".join(response.stream)
+    return await response.aread()
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:
