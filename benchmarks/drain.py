@@ -51,6 +51,12 @@ from generate_series(1, %(rows)s) as n
 join public.merchants m on m.slug = 'bench-' || (n %% %(merchants)s)
 """
 
+_ROWS = """
+select o.*, coalesce(o.payload, omnisend_private.placed_order(o.id)) as payload
+from public.integrations_omnisend_outbox o
+order by o.id
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainResult:
@@ -117,7 +123,7 @@ def _bodies(database: Database, keys: dict[UUID, str]) -> list[tuple[str, bytes]
     """What the worker will send, mapped beforehand."""
     bodies = []
     with psycopg.connect(database.url(database.superuser), row_factory=dict_row) as conn:
-        for row in conn.execute("select * from public.integrations_omnisend_outbox order by id"):
+        for row in conn.execute(_ROWS):
             fields = {name: row[name] for name in OutboxRow.__struct_fields__ if name in row}
             fields |= {"kind": Kind(row["kind"]), "expired": False, "lease_token": row["merchant_id"]}
             profile = MerchantProfile(

@@ -27,8 +27,8 @@ from soldt_outbox.rows import (
     Verdict,
 )
 
-# The columns that check_schema looks for.
-_SCHEMA_COLUMNS: Final = 6
+# The columns and functions that check_schema looks for.
+_SCHEMA_PARTS: Final = 7
 # How many rows that wait behind an earlier one of their customer a claim looks at in all, beyond those it takes: some
 # 10 ms, and a customer with 10,000 rows is out of the others' way after twenty claims.
 PATIENCE: Final = 500
@@ -213,7 +213,7 @@ class Store:
             raise SchemaError(
                 "the outbox's tables are missing: run `soldt-outbox migrate` (or `supabase db push`)"
             )
-        if present < _SCHEMA_COLUMNS:
+        if present < _SCHEMA_PARTS:
             raise SchemaError(
                 "the outbox's tables are older than this code: run `soldt-outbox migrate` (or `supabase db push`)"
             )

@@ -101,7 +101,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             raise _as_httpx(error, request, written=body is None or body.written) from error
         headers = [(n, v) for n, v in answer.raw_headers if n.lower() not in _DROPPED]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(received), request=request)
+        return httpx.Response(
+            answer.status, headers=headers, stream=httpx.ByteStream(received), request=request
+        )
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         """The body up to the bound; what is left unread closes the connection instead of being read."""

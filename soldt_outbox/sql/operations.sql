@@ -1,8 +1,8 @@
 -- What surrounds the protocol: start-up checks, what the worker looks up, maintenance, heartbeat.
 
 -- name: check_schema
--- Which of this project's tables exist, and the newest columns: a schema older than the code lacks some.
-select count(*) as present
+-- Which of this project's tables exist, the newest columns and functions: a schema older than the code lacks some.
+select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is not null)::int as present
 from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),

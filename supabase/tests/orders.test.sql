@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(38);
+select plan(41);
 
 insert into auth.users (id, email) values
   ('cafe0000-0000-4000-8000-0000000000a1', 'owner@pgtap.example'), ('cafe0000-0000-4000-8000-0000000000a2', 'other@pgtap.example');
@@ -27,6 +27,7 @@ $$;
 
 select has_trigger('public', 'orders', 'integrations_omnisend_order_inserted', 'new orders are looked at');
 select has_trigger('public', 'orders', 'integrations_omnisend_order_updated', 'changed orders are looked at');
+select has_trigger('public', 'orders', 'integrations_omnisend_order_kept', 'what was placed is kept');
 
 -- New orders.
 select pg_temp.place(id, status, payment) from (values
@@ -52,6 +53,11 @@ update public.orders set status = 'refunded' where id = 900000001;
 select is(pg_temp.told(1), 'placed paid fulfilled canceled refunded', 'refunded by either column is told once');
 update public.orders set notes = 'by the gate', total = 1, customer_name = 'Other' where id = 900000002;
 select is(pg_temp.told(2), 'placed', 'other columns tell nothing');
+
+select is(payload, null, 'what was placed and never changed stands in the order alone')
+from public.integrations_omnisend_outbox where dedup_key = '900000004' and name = 'order_placed';
+select is(payload ->> 'customer_name', 'Nomsa Dlamini', 'what was changed since, in the row')
+from public.integrations_omnisend_outbox where dedup_key = '900000002' and name = 'order_placed';
 
 -- The grace for the tracking number.
 select pg_temp.place(10, 'pending', 'pending');

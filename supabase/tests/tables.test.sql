@@ -43,7 +43,7 @@ from (values
   ('lease_until', 'timestamp with time zone'), ('leased_by', 'text'), ('last_error', 'text'),
   ('last_status_code', 'integer'), ('created_at', 'timestamp with time zone'), ('settled_at', 'timestamp with time zone')
 ) as columns (name, type);
-select col_is_unique('public', 'integrations_omnisend_outbox', array['merchant_id', 'kind', 'name', 'dedup_key']::name[],
+select col_is_unique('public', 'integrations_omnisend_outbox', array['merchant_id', 'dedup_key', 'name', 'kind']::name[],
   'the same occurrence exists once');
 select hasnt_fk('public', 'integrations_omnisend_outbox', 'a checkout locks no row of another table because of the outbox');
 select enum_has_labels('public', 'omnisend_outbox_kind', array['event', 'contact', 'product', 'category'], 'the kinds');

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
+from soldt_outbox.sql import queries
 
 ITEM = {
     "product_id": 102,
@@ -106,12 +107,13 @@ def change(conn: psycopg.Connection, order_id: int, **columns: Any) -> None:
 
 
 def outbox(database: Database, shop: Shop | None = PROTEA) -> list[Written]:
-    """The outbox's rows, of one shop or of all, in the order in which they were written."""
+    """The outbox's rows, of one shop or of all, in the order in which they were written, with what they would tell."""
     with database.connect() as conn, conn.cursor(row_factory=class_row(Written)) as cursor:
         return cursor.execute(
             """
-            select id, merchant_id, kind::text, name, dedup_key, ordering_key, payload, state::text, attempts,
-              created_at, least(available_at, '9999-12-30') as available_at, occurred_at, expires_at
+            select id, merchant_id, kind::text, name, dedup_key, ordering_key,
+              coalesce(payload, omnisend_private.placed_order(id)) as payload, state::text, attempts, created_at,
+              least(available_at, '9999-12-30') as available_at, occurred_at, expires_at
             from public.integrations_omnisend_outbox
             where %(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s order by id
             """,
@@ -130,6 +132,24 @@ def names(database: Database, shop: Shop | None = PROTEA) -> list[str]:
             {"merchant_id": shop and shop.merchant_id},
         ).fetchall()
     return [name for (name,) in rows]
+
+
+def claim(worker: psycopg.Connection, *, limit: int = 100) -> list[int]:
+    """The worker's own claim, in whatever transaction ``worker`` is in; the ids leased."""
+    worker.execute(queries["due_merchants"])
+    rows = worker.execute(
+        queries["claim"],
+        {
+            "merchants": [PROTEA.merchant_id],
+            "limit": limit,
+            "worker_id": "test",
+            "lease": timedelta(minutes=1),
+            "interval": timedelta(milliseconds=1),
+            "burst": timedelta(seconds=1),
+            "patience": 500,
+        },
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def _columns(columns: dict[str, Any]) -> tuple[sql.Composed, sql.Composed]:

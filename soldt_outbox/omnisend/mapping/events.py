@@ -129,6 +129,12 @@ def _event_name(row: OutboxRow) -> EventName:
 
 
 def _payload(value: Any) -> JsonObject:
+    if (
+        value is None
+    ):  # the database makes its copy of an order before it changes or goes, unless triggers are off
+        raise PayloadRejected(
+            "payload", "is missing: the order was removed while the database's triggers were off"
+        )
     payload = structure(value)
     if not isinstance(payload, dict):
         raise PayloadRejected("payload", f"is {kind_of(payload)}, not an object")

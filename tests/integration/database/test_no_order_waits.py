@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
 from threading import Barrier
 
 import psycopg
@@ -17,8 +16,7 @@ import pytest
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
-from soldt_outbox.sql import queries
-from tests.support.shop import admin, change, connect_shop, names, outbox, place, place_unseen
+from tests.support.shop import admin, change, claim, connect_shop, names, outbox, place, place_unseen
 
 pytestmark = pytest.mark.both_majors
 
@@ -38,24 +36,6 @@ def impatient(database: Database, role: str = "anon", shop: Shop = PROTEA) -> It
     with database.connect(role, claims=claims, autocommit=True) as conn:
         conn.execute("set lock_timeout = '1ms'")
         yield conn
-
-
-def claim(worker: psycopg.Connection, *, limit: int = 100) -> list[int]:
-    """The worker's own claim, in whatever transaction ``worker`` is in; the ids leased."""
-    worker.execute(queries["due_merchants"])
-    rows = worker.execute(
-        queries["claim"],
-        {
-            "merchants": [PROTEA.merchant_id],
-            "limit": limit,
-            "worker_id": "test",
-            "lease": timedelta(minutes=1),
-            "interval": timedelta(milliseconds=1),
-            "burst": timedelta(seconds=1),
-            "patience": 500,
-        },
-    ).fetchall()
-    return [row[0] for row in rows]
 
 
 @pytest.mark.parametrize("email", ["nomsa@example.com", "sipho@example.com"], ids=["same", "other"])

@@ -24,6 +24,7 @@ CALLABLE = {
     "omnisend_private.administered_merchants()": {"authenticated"},
     "omnisend_private.merchant_profiles(uuid[])": {WORKER},
     "omnisend_private.merchant_by_slug(text)": {WORKER},
+    "omnisend_private.placed_order(bigint)": {WORKER},
     "omnisend_private.catalogue(uuid[],bigint[])": {WORKER},
     "omnisend_private.oldest_snapshot_seconds()": {WORKER},
 }
@@ -176,6 +177,7 @@ def test_no_trigger_of_ours_is_on_a_table_where_it_could_be_called_with_others_r
     assert found == [
         ("integrations_omnisend", "integrations_omnisend_merchant_deleted"),
         ("orders", "integrations_omnisend_order_inserted"),
+        ("orders", "integrations_omnisend_order_kept"),
         ("orders", "integrations_omnisend_order_updated"),
     ]
 
@@ -233,8 +235,10 @@ def test_the_worker_reads_ciphertexts_and_payloads_and_is_refused_everything_els
         assert worker.execute("select api_key_enc from public.integrations_omnisend").fetchall() == [
             ("v1:k1:AAAA",)
         ]
-        read = worker.execute("select payload ->> 'customer_email' from public.integrations_omnisend_outbox")
-        assert read.fetchall() == [("nomsa@example.com",)]
+        read = worker.execute(
+            "select omnisend_private.placed_order(id) ->> 'customer_email' from public.integrations_omnisend_outbox"
+        )
+        assert read.fetchall() == [("nomsa@example.com",)], "an order, by the row that waits to tell it"
         profile = worker.execute(
             "select slug, custom_domain from omnisend_private.merchant_profiles(%s)", [[PROTEA.merchant_id]]
         )

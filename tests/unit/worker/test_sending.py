@@ -104,8 +104,19 @@ async def test_a_row_is_sent_with_its_merchants_key_and_logged_without_whom_it_i
         ),
         (_checkout(payload={"contact": {}}), _shop(), Verdict.SKIPPED, "missing_identity"),
         (_checkout(payload=[]), _shop(), Verdict.DEAD, "payload: is a list, not an object"),
+        (_checkout(payload=None), _shop(), Verdict.DEAD, "payload: is missing: the order was removed"),
     ],
-    ids=["poison", "expired", "disabled", "no key", "unknown kind", "unreadable", "nobody", "no object"],
+    ids=[
+        "poison",
+        "expired",
+        "disabled",
+        "no key",
+        "unknown kind",
+        "unreadable",
+        "nobody",
+        "no object",
+        "no order",
+    ],
 )
 async def test_what_is_not_to_be_sent_is_not_sent(
     bench: Bench, one: OutboxRow, shop: Shop, verdict: Verdict, words: str | None
