@@ -1,7 +1,7 @@
-"""How fast one worker drains a backlog, against the same client posting the same bodies in a bare loop.
+"""How fast a worker drains a backlog, against the same client posting the same bodies in a bare loop.
 
-Both are processes of their own, against the same stand-in (validating, no faults, no rate limit), in alternating
-rounds of one run. The worker does more: claims in order under a budget, maps, redacts, writes a log row, settles
+All are processes of their own, against the same stand-in (validating, no faults, no rate limit), in alternating
+rounds of one run: the bare loop, a worker of one process, and one of two. The worker does more: claims in order under a budget, maps, redacts, writes a log row, settles
 behind a fence; all of it is counted, from the first request to arrive until the last row is settled.
 """
 
@@ -33,6 +33,7 @@ from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, OutboxRow
 ROWS = 20_000
 MERCHANTS = 50
 CONCURRENCY = 64
+PROCESSES = (1, 2)
 ROUNDS = 3
 BAR = 0.50
 _TIMEOUT_S = 180.0
@@ -60,33 +61,34 @@ order by o.id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainResult:
-    """Rows per second of each round, worker and bare loop, in pairs that ran side by side."""
+    """Rows per second of each round, by number of processes, and of the bare loop beside it."""
 
-    worker: list[float]
+    worker: dict[int, list[float]]
     bare: list[float]
 
-    @property
-    def ratio(self) -> float:
-        return statistics.median(w / b for w, b in zip(self.worker, self.bare, strict=True))
+    def ratio(self, processes: int) -> float:
+        return statistics.median(w / b for w, b in zip(self.worker[processes], self.bare, strict=True))
 
 
 def run(*, rows: int = ROWS, rounds: int = ROUNDS, say: object = print) -> DrainResult:
     """Measure. ``say`` is called with a line of progress now and then."""
     ring = KeyRing.generate("bench")
-    worker: list[float] = []
+    worker: dict[int, list[float]] = {count: [] for count in PROCESSES}
     bare: list[float] = []
     with PostgresServer(durable=True) as server, StandInProcess("--rate-limit", "0") as standin:
         database = prepare_database(server, "bench")
         keys = _merchants(database, standin, KeyRing.parse(ring))
         for number in range(1, rounds + 1):
-            _write(database, rows)
-            bodies = _bodies(database, keys)
-            bare.append(_bare(standin, bodies))
-            worker.append(_worker(database, standin, ring, rows))
+            for processes in PROCESSES if number % 2 else PROCESSES[::-1]:
+                _write(database, rows)
+                if processes == PROCESSES[0]:
+                    bare.append(_bare(standin, _bodies(database, keys)))
+                worker[processes].append(_worker(database, standin, ring, rows, processes))
             if callable(say):
-                say(
-                    f"drain {number}/{rounds}: worker {worker[-1]:,.0f} rows/s, bare loop {bare[-1]:,.0f} requests/s"
+                drained = ", ".join(
+                    f"{rates[-1]:,.0f} rows/s with {count}" for count, rates in worker.items()
                 )
+                say(f"drain {number}/{rounds}: {drained}; bare loop {bare[-1]:,.0f} requests/s")
     return DrainResult(worker=worker, bare=bare)
 
 
@@ -147,10 +149,10 @@ def _bare(standin: StandInProcess, bodies: list[tuple[str, bytes]]) -> float:
     return len(bodies) / (total.last_arrival - total.first_arrival)
 
 
-def _worker(database: Database, standin: StandInProcess, ring: str, rows: int) -> float:
+def _worker(database: Database, standin: StandInProcess, ring: str, rows: int, processes: int) -> float:
     standin.control.reset()
     with (
-        _running_worker(database, standin, ring),
+        _running_worker(database, standin, ring, processes),
         database.connect(database.superuser, autocommit=True) as conn,
     ):
         standin.control.wait_for(rows, of="accepted", timeout_s=_TIMEOUT_S)
@@ -162,13 +164,14 @@ def _worker(database: Database, standin: StandInProcess, ring: str, rows: int) -
 
 
 @contextmanager
-def _running_worker(database: Database, standin: StandInProcess, ring: str) -> Iterator[None]:
+def _running_worker(database: Database, standin: StandInProcess, ring: str, processes: int) -> Iterator[None]:
     environment = os.environ | {
         "DATABASE_URL": database.url("omnisend_worker"),
         "OUTBOX_ENCRYPTION_KEYS": ring,
         "OMNISEND_BASE_URL": standin.url,
         "OMNISEND_REQUESTS_PER_MINUTE": "100000000",
         "WORKER_CONCURRENCY": str(CONCURRENCY),
+        "WORKER_PROCESSES": str(processes),
         "LOG_LEVEL": "warning",
     }
     process = subprocess.Popen(

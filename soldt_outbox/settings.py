@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from soldt_outbox.errors import ConfigurationError
+
+MAX_PROCESSES: Final = 64
 
 
 class Settings(BaseSettings):
@@ -39,6 +41,12 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(
         default=64, ge=1, le=1000, description="Requests under way at once, per process."
+    )
+    worker_processes: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_PROCESSES,
+        description="Processes that `python -m worker` starts: one for each core, as each is bound by one. Three connections each.",
     )
     lease_seconds: int = Field(
         default=60,

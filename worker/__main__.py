@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Callable
 
 from soldt_outbox.errors import OutboxError
-from soldt_outbox.settings import Settings
-from worker import app
+from soldt_outbox.settings import MAX_PROCESSES, Settings
+from worker.processes import COMMANDED, Supervisor
 from worker.telemetry import configure_logging
 
 _EPILOG = """\
@@ -26,18 +26,14 @@ handed back. Exit codes: 0 stopped in order, 1 a failure it could not recover fr
 
 def main() -> int:
     """Run the worker; the exit code."""
-    argparse.ArgumentParser(
-        prog="python -m worker",
-        description="Sends the events that wait in the Omnisend outbox.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    arguments = _arguments()
     try:
         settings = Settings.load()
         configure_logging(settings)
-        _tune_garbage_collection()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(app.run(settings))
+        count = arguments.processes or settings.worker_processes
+        if count > 1:
+            return asyncio.run(_supervise(count))
+        _work(settings, commanded=arguments.commanded)
     except OutboxError as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 - before or instead of a log
         return 2
@@ -45,6 +41,41 @@ def main() -> int:
         _tell(error)
         return 1
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m worker",
+        description="Sends the events that wait in the Omnisend outbox.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--processes",
+        type=_count,
+        metavar="N",
+        help="run N processes, each with WORKER_CONCURRENCY requests under way (default: WORKER_PROCESSES)",
+    )
+    parser.add_argument(COMMANDED, action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MAX_PROCESSES):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PROCESSES}")
+    return int(text)
+
+
+async def _supervise(count: int) -> int:
+    return await Supervisor(count).run()
+
+
+def _work(settings: Settings, *, commanded: bool) -> None:
+    from worker import app  # noqa: PLC0415 - what a worker imports takes a supervisor thrice the memory it needs
+
+    _tune_garbage_collection()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(app.run(settings, commanded=commanded))
 
 
 def _tune_garbage_collection() -> None:

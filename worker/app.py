@@ -23,7 +23,7 @@ from soldt_outbox.rows import OutboxRow, Outcome, Verdict
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.version import __version__
-from worker import outcomes, startup
+from worker import outcomes, processes, startup
 from worker.claiming import Claimer
 from worker.holdings import Holdings
 from worker.lanes import Lanes
@@ -271,8 +271,8 @@ async def _end(task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task], timeout=0.5)
 
 
-async def run(settings: Settings, tuning: Tuning | None = None) -> None:
-    """Run a worker under these settings until SIGTERM or SIGINT.
+async def run(settings: Settings, tuning: Tuning | None = None, *, commanded: bool = False) -> None:
+    """Run a worker under these settings until SIGTERM or SIGINT or, ``commanded``, until its parent says so.
 
     Raises ``OutboxError`` with a sentence where it cannot start.
     """
@@ -297,5 +297,14 @@ async def run(settings: Settings, tuning: Tuning | None = None) -> None:
         worker = Worker(database, client, keys, settings, worker_id=worker_id, tuning=tuning)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, worker.stop)
-        await worker.run()
+            loop.add_signal_handler(name, _pass_over if commanded else worker.stop)
+        obeying = asyncio.create_task(processes.obey(worker.stop)) if commanded else None
+        try:
+            await worker.run()
+        finally:
+            if obeying is not None:
+                await _end(obeying)
+
+
+def _pass_over() -> None:
+    """The parent got the same signal, and says what to do."""
