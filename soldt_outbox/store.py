@@ -171,6 +171,10 @@ class Store:
         """Expire rows that wait too long behind a paused lane; how many."""
         return len(await self._database.run("expire_waiting", {"limit": limit}))
 
+    async def forget_kept_orders(self, *, limit: int) -> int:
+        """Remove copies of placed orders whose rows are settled; how many."""
+        return int((await self._database.run("forget_kept_orders", {"limit": limit}))[0]["forgotten"])
+
     async def prune_outbox(self, *, retention: timedelta, after: int, limit: int) -> list[int]:
         """Delete settled rows older than ``retention`` with ids above ``after``; the ids deleted."""
         rows = await self._database.run(

@@ -1,4 +1,4 @@
-"""What a running worker does beside sending: heartbeat, expiry behind paused lanes, pruning, a word about the table's health."""
+"""What a running worker does beside sending: heartbeat, expiry behind paused lanes, forgetting, pruning, a word about the table's health."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 BEAT_S: Final = 10.0
 EXPIRE_S: Final = 30.0
+FORGET_S: Final = 30.0
 PRUNE_S: Final = 600.0
 HEALTH_S: Final = 120.0
 BATCH: Final = 1000  # rows per statement: some tens of milliseconds, so that no snapshot is held for long
@@ -57,6 +58,7 @@ class Maintenance:
         return [
             _every(BEAT_S, self.beat, at_once=True),
             _every(EXPIRE_S, self.expire),
+            _every(FORGET_S, self._forget),
             _every(PRUNE_S, self._prune),
             _every(HEALTH_S, self._look_at_health),
         ]
@@ -75,6 +77,10 @@ class Maintenance:
         while (expired := await self._store.expire_waiting(limit=BATCH)) > 0:
             self._statistics.count("expired_waiting", expired)
             log.info("expired behind paused lanes", rows=expired)
+
+    async def _forget(self) -> None:
+        while await self._store.forget_kept_orders(limit=BATCH) == BATCH:
+            pass
 
     async def _prune(self) -> None:
         after = 0

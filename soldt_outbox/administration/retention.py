@@ -43,6 +43,8 @@ async def prune(
         outbox += len(rows)
         after = max(row["id"] for row in rows)
         progress(f"{outbox:,} settled rows deleted")
+    while (await database.run("forget_kept_orders", {"limit": BATCH}))[0]["forgotten"]:
+        pass
     logs = 0
     while rows := await database.run("prune_logs", {"retention": log_retention, "limit": BATCH}):
         logs += len(rows)

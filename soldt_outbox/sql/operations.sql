@@ -47,6 +47,10 @@ select merchant_id, api_key_enc from public.integrations_omnisend where api_key_
 select merchant_id, product_id, title, description, images, variants, collections
 from omnisend_private.catalogue(%(merchants)s::uuid[], %(products)s::bigint[]);
 
+-- name: forget_kept_orders
+-- Remove copies of orders that no row is to tell any more.
+select omnisend_private.forget_kept_orders(%(limit)s) as forgotten;
+
 -- name: expire_waiting
 -- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, or of
 -- a merchant that is disabled or whose connection is gone. A bounded number at a time.

@@ -70,8 +70,8 @@ select merchant_id from due order by since;
 --   wake it: the first pending row of a customer is either in the queue or the first of those set aside. Where there
 --   are too many customers for one claim, the next one goes on after the last one looked at (`aside_after`).
 -- picked: what was found, locked if it is still as it was found. Rows that somebody else holds are passed over.
--- The lease columns stand in no index, so the update is HOT where the page has room. A checkout's row has no payload yet:
--- it is stored here, so that every attempt sends the same.
+-- The lease columns stand in no index, so the update is HOT where the page has room. A checkout's row has no payload: the
+-- order is read here, as it was placed.
 with recursive lane as materialized (
   select l.merchant_id, l.theoretical_arrival_time - now() as ahead,
     l.failures_in_row > 0 and l.paused_until is not null as probing,
@@ -192,8 +192,7 @@ blocked as materialized (
 set_aside as (
   update public.integrations_omnisend_outbox o
   set available_at = timestamptz '5000-01-01 00:00:00Z'
-    + (1 + (hashtextextended(o.ordering_key, 0) & 281474976710655)) * interval '1 microsecond',  -- 48 bits: nine years
-    payload = coalesce(o.payload, omnisend_private.placed_order(o.id))  -- a change of the order may be passing over it
+    + (1 + (hashtextextended(o.ordering_key, 0) & 281474976710655)) * interval '1 microsecond'  -- 48 bits: nine years
   where o.id = any (array(select id from blocked))
 ),
 charged as (
@@ -208,14 +207,14 @@ charged as (
   where l.merchant_id = g.merchant_id
 )
 update public.integrations_omnisend_outbox o
-set payload = coalesce(o.payload, omnisend_private.placed_order(o.id)),
-    lease_token = gen_random_uuid(),
+set lease_token = gen_random_uuid(),
     lease_until = now() + %(lease)s::interval,
     leased_by = %(worker_id)s,
     attempts = o.attempts + 1,
     rescues = o.rescues + case when o.lease_token is null then 0 else 1 end
 where o.id = any (array(select id from picked))
-returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key, o.payload, o.expires_at <= now() as expired,
+returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key,
+  coalesce(o.payload, omnisend_private.placed_order(o.id)) as payload, o.expires_at <= now() as expired,
   o.attempts, o.rescues, o.lease_token, o.created_at,
   o.merchant_id = any (array(select merchant_id from gate where probing)) as probe,
   -- PostgreSQL's calendar is longer than Python's.

@@ -1,8 +1,10 @@
 -- A checkout writes its row without the order in it: what was placed stands in `orders`, and a copy in every row was
 -- the dearest part of the trigger (81,000 of its 269,000 instructions, and most of what it wrote to the write-ahead log).
 --
--- The copy is made by whoever comes first: the worker's claim, which stores it in the row and so sends the same bytes
--- at every attempt; or, in its own transaction, a change or the removal of the order before that.
+-- The worker reads the order when it claims the row. An order that changes or goes while its row waits, or is dead, leaves
+-- what was placed in `kept_orders`, in the transaction that changes it. So under every snapshot there is either the order as
+-- it was placed or the copy of it, every attempt sends the same bytes, and neither side ever waits for the other: an
+-- order's transaction locks no row of the outbox.
 
 set local lock_timeout = '4s';
 
@@ -14,7 +16,7 @@ alter table public.integrations_omnisend_outbox
   add constraint integrations_omnisend_outbox_occurrence_key unique (merchant_id, dedup_key, name, kind);
 
 comment on column public.integrations_omnisend_outbox.payload is
-  'What happened, in SOLDT''s words. Emptied when the row is delivered, skipped or expired. Of an order_placed that was never claimed: null, and the order is read from public.orders.';
+  'What happened, in SOLDT''s words. Emptied when the row is delivered, skipped or expired. Null of an order_placed: that is read from public.orders, or from kept_orders where the order changed since.';
 
 create or replace function omnisend_private.order_inserted() returns trigger
 language plpgsql security definer set search_path = ''
@@ -43,38 +45,43 @@ begin
 end
 $$;
 
--- The order of a row without payload, as the caller's snapshot has it; null where there is none, or where the row
--- holds its payload already. The worker reads an order by its waiting row, and no other.
+create table omnisend_private.kept_orders (
+  outbox_id bigint primary key,
+  payload jsonb not null
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
+comment on table omnisend_private.kept_orders is
+  'Orders as they were placed, of order_placed rows that are not settled and whose order changed or went since. Workers remove what is not needed any more.';
+-- No foreign key: checking it would lock the outbox's row. No rights for anybody: the functions below own it.
+
+-- The order that a row without payload stands for, under the caller's snapshot; null for any other row. The worker reads
+-- an order by a row that is to tell it, and no other.
 create function omnisend_private.placed_order(p_outbox_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_merchant_id uuid;
   v_order_id public.orders.id%type;
+  v_kept jsonb;
 begin
-  select o.merchant_id, o.dedup_key into v_merchant_id, v_order_id
+  select o.merchant_id, o.dedup_key, k.payload into v_merchant_id, v_order_id, v_kept
   from public.integrations_omnisend_outbox o
-  where o.id = p_outbox_id and o.state = 'pending' and o.payload is null and o.kind = 'event' and o.name = 'order_placed';
-  return (select to_jsonb(r) from public.orders r where r.id = v_order_id and r.merchant_id = v_merchant_id);
+  left join omnisend_private.kept_orders k on k.outbox_id = o.id
+  where o.id = p_outbox_id and o.state in ('pending', 'dead')
+    and o.payload is null and o.kind = 'event' and o.name = 'order_placed';
+  return coalesce(v_kept, (select to_jsonb(r) from public.orders r where r.id = v_order_id and r.merchant_id = v_merchant_id));
 end
 $$;
-comment on function omnisend_private.placed_order(bigint) is
-  'The order that a pending order_placed row without payload stands for. For the claim, which stores it in the row.';
 
--- Before an order changes or goes, its row keeps what was placed. A row that a claim holds at this very moment is passed
--- over: its snapshot shows the order as it was, and it stores that.
 create function omnisend_private.order_kept() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update public.integrations_omnisend_outbox o
-  set payload = to_jsonb(old)
-  where o.id = (
-    select w.id from public.integrations_omnisend_outbox w
-    where w.merchant_id = old.merchant_id and w.kind = 'event' and w.name = 'order_placed'
-      and w.dedup_key = old.id::text and w.state = 'pending' and w.payload is null
-    for no key update skip locked
-  );
+  insert into omnisend_private.kept_orders (outbox_id, payload)
+  select o.id, to_jsonb(old)
+  from public.integrations_omnisend_outbox o
+  where o.merchant_id = old.merchant_id and o.dedup_key = old.id::text and o.name = 'order_placed' and o.kind = 'event'
+    and o.state in ('pending', 'dead') and o.payload is null
+  on conflict do nothing;  -- kept since an earlier change
   return null;
 end
 $$;
@@ -84,6 +91,30 @@ create trigger integrations_omnisend_order_kept
   after update or delete on public.orders
   for each row execute function omnisend_private.order_kept();
 
-revoke execute on function omnisend_private.placed_order(bigint), omnisend_private.order_kept()
+-- Removes what no row is to tell any more, a bounded number at a time; how many.
+create function omnisend_private.forget_kept_orders(p_limit int) returns bigint
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_count bigint;
+begin
+  delete from omnisend_private.kept_orders
+  where outbox_id = any (array(
+    select k.outbox_id
+    from omnisend_private.kept_orders k
+    where not exists (
+      select from public.integrations_omnisend_outbox o where o.id = k.outbox_id and o.state in ('pending', 'dead')
+    )
+    limit p_limit
+    for update skip locked
+  ));
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
+revoke all on omnisend_private.kept_orders from public, anon, authenticated, service_role, omnisend_worker;
+revoke execute on function
+  omnisend_private.placed_order(bigint), omnisend_private.order_kept(), omnisend_private.forget_kept_orders(int)
   from public, anon, authenticated, service_role, omnisend_worker;
-grant execute on function omnisend_private.placed_order(bigint) to omnisend_worker;
+grant execute on function omnisend_private.placed_order(bigint), omnisend_private.forget_kept_orders(int) to omnisend_worker;

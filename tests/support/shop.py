@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from sandbox.shops import PROTEA, Shop
@@ -134,22 +134,26 @@ def names(database: Database, shop: Shop | None = PROTEA) -> list[str]:
     return [name for (name,) in rows]
 
 
-def claim(worker: psycopg.Connection, *, limit: int = 100) -> list[int]:
-    """The worker's own claim, in whatever transaction ``worker`` is in; the ids leased."""
+def claim(worker: psycopg.Connection, *, limit: int = 100, column: str = "id") -> list[Any]:
+    """The worker's own claim, in whatever transaction ``worker`` is in; the ids leased, or another column."""
     worker.execute(queries["due_merchants"])
-    rows = worker.execute(
-        queries["claim"],
-        {
-            "merchants": [PROTEA.merchant_id],
-            "limit": limit,
-            "worker_id": "test",
-            "lease": timedelta(minutes=1),
-            "interval": timedelta(milliseconds=1),
-            "burst": timedelta(seconds=1),
-            "patience": 500,
-        },
-    ).fetchall()
-    return [row[0] for row in rows]
+    rows = (
+        worker.cursor(row_factory=dict_row)
+        .execute(
+            queries["claim"],
+            {
+                "merchants": [PROTEA.merchant_id],
+                "limit": limit,
+                "worker_id": "test",
+                "lease": timedelta(minutes=1),
+                "interval": timedelta(milliseconds=1),
+                "burst": timedelta(seconds=1),
+                "patience": 500,
+            },
+        )
+        .fetchall()
+    )
+    return [row[column] for row in rows]
 
 
 def _columns(columns: dict[str, Any]) -> tuple[sql.Composed, sql.Composed]:

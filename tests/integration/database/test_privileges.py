@@ -25,6 +25,7 @@ CALLABLE = {
     "omnisend_private.merchant_profiles(uuid[])": {WORKER},
     "omnisend_private.merchant_by_slug(text)": {WORKER},
     "omnisend_private.placed_order(bigint)": {WORKER},
+    "omnisend_private.forget_kept_orders(integer)": {WORKER},
     "omnisend_private.catalogue(uuid[],bigint[])": {WORKER},
     "omnisend_private.oldest_snapshot_seconds()": {WORKER},
 }

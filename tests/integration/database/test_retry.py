@@ -29,7 +29,6 @@ def settle(database: Database, state: str) -> None:
             """
             update public.integrations_omnisend_outbox
             set state = %(state)s::public.omnisend_outbox_state, settled_at = now(), attempts = 12, rescues = 3, last_error = 'rejected', last_status_code = 400,
-              payload = coalesce(payload, omnisend_private.placed_order(id)),
               available_at = case when %(state)s::text = 'dead' then 'infinity'::timestamptz else available_at end
             """,
             {"state": state},
