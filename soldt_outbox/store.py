@@ -127,11 +127,6 @@ class Store:
         renewed = await self._database.run("renew", _held(held) | {"lease": lease})
         return {row["id"] for row in renewed}
 
-    async def release(self, rows: Iterable[OutboxRow]) -> set[int]:
-        """Hand rows back, their attempts uncounted; the ids of those that were still ours."""
-        released = await self._database.run("release_worker", _held(list(rows)))
-        return {row["id"] for row in released}
-
     async def settle(self, outcomes: Sequence[Outcome]) -> set[int]:
         """Write outcomes; the ids settled. A row that is missing among them had been taken over: its result is dropped."""
         parameters = {

@@ -29,7 +29,7 @@ from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.leases import keep_leases
 from worker.maintenance import Maintenance
-from worker.sending import Sender, UnderWay
+from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import PASSING, Settler
 from worker.shops import Shops, Surroundings
 from worker.telemetry import Statistics
@@ -40,6 +40,8 @@ log = structlog.get_logger()
 LAST_CLAIM_S: Final = 2.0  # for a claim that was being made
 LAST_SETTLE_S: Final = 4.0  # for outcomes and rows handed back
 SIGN_OFF_S: Final = 2.0
+
+_LOOK_AGAIN_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,9 @@ class Worker:
         self._holdings = Holdings(self._lease, margin=tuning.margin)
         self._lanes = Lanes()
         self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
+        self._suspects: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
+        self._nobody_alone = asyncio.Event()
+        self._nobody_alone.set()
         self._under_way: set[UnderWay] = set()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -141,6 +146,7 @@ class Worker:
                 tasks.create_task(self._send_for_ever(sender), name=f"sender-{n}")
                 for n in range(self._settings.worker_concurrency)
             ]
+            senders.append(tasks.create_task(self._send_suspects_for_ever(sender, claimer), name="suspects"))
             claiming = tasks.create_task(claimer.run(self._stopping), name="claimer")
             await self._stopping.wait()
             in_order = await self._wind_down(claiming, senders, settling)
@@ -152,7 +158,12 @@ class Worker:
         async def hand_on(rows: Sequence[OutboxRow]) -> None:
             surroundings = await self._around(shops, rows)
             for row in rows:
-                self._queue.put_nowait((row, surroundings))
+                if not self._nobody_alone.is_set():  # a claim that was under way when a row went out alone
+                    self._settler.add(outcomes.handed_back(row))
+                elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
+                    self._suspects.put_nowait((row, surroundings))
+                else:
+                    self._queue.put_nowait((row, surroundings))
 
         return Claimer(
             self._store,
@@ -178,26 +189,63 @@ class Worker:
 
     async def _send_for_ever(self, sender: Sender) -> None:
         while True:
-            row, surroundings = await self._queue.get()
-            if not self._holdings.may_send(row):
-                self.statistics.count("too_late_to_send")
-                self._settler.add(outcomes.handed_back(row))
-                continue
-            attempt = UnderWay(row)
-            self._under_way.add(attempt)
-            self._quiet.clear()
+            await self._send(sender, *await self._queue.get())
+
+    async def _send_suspects_for_ever(self, sender: Sender, claimer: Claimer) -> None:
+        """Rows in whose hands workers died before, one at a time and with no other row in hand.
+
+        It may be that none of them, or one, is to blame: the others were merely there. If a worker dies of this one, it
+        alone counts another rescue.
+        """
+        while True:
+            row, surroundings = await self._suspects.get()
+            log.warning("sent alone: workers ended with it in hand", outbox_id=row.id, rescues=row.rescues)
+            claimer.paused = True
+            self._nobody_alone.clear()
+            begun = False
             try:
-                outcome = await sender.deliver(attempt, surroundings)
+                await self._until_alone_with(row)
+                begun = True
+                await self._send(sender, row, surroundings)
+                await self._holdings.wait_for_fewer(1, 1)  # until it is settled
             except asyncio.CancelledError:
-                self._settler.add(outcomes.of_cut_off(attempt.ended()))
+                if not begun:
+                    self._settler.add(outcomes.handed_back(row))
                 raise
             finally:
-                self._under_way.discard(attempt)
-                if not self._under_way:
-                    self._quiet.set()
-            if outcome.verdict is Verdict.DELIVERED:
-                self._lanes.unretire()
-            self._settler.add(outcome)
+                self._nobody_alone.set()
+                claimer.paused = False
+
+    async def _until_alone_with(self, row: OutboxRow) -> None:
+        """Hand back what waits, and let what is under way end and be settled, as long as the lease leaves time."""
+        while len(self._holdings) > 1 and self._holdings.may_send(row):
+            self._hand_back_the_queue()
+            try:
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._holdings.wait_for_fewer(2, 2)
+            except TimeoutError:
+                pass
+
+    async def _send(self, sender: Sender, row: OutboxRow, surroundings: Surroundings) -> None:
+        if not self._holdings.may_send(row):
+            self.statistics.count("too_late_to_send")
+            self._settler.add(outcomes.handed_back(row))
+            return
+        attempt = UnderWay(row)
+        self._under_way.add(attempt)
+        self._quiet.clear()
+        try:
+            outcome = await sender.deliver(attempt, surroundings)
+        except asyncio.CancelledError:
+            self._settler.add(outcomes.of_cut_off(attempt.ended()))
+            raise
+        finally:
+            self._under_way.discard(attempt)
+            if not self._under_way:
+                self._quiet.set()
+        if outcome.verdict is Verdict.DELIVERED:
+            self._lanes.unretire()
+        self._settler.add(outcome)
 
     def _settled(self, outcome: Outcome) -> None:
         self._lanes.something_changed(outcome.row.merchant_id)
@@ -234,20 +282,16 @@ class Worker:
 
     def _hand_back_the_queue(self) -> int:
         rows = 0
-        while not self._queue.empty():
-            self._settler.add(outcomes.handed_back(self._queue.get_nowait()[0]))
-            rows += 1
+        for queue in (self._queue, self._suspects):
+            while not queue.empty():
+                self._settler.add(outcomes.handed_back(queue.get_nowait()[0]))
+                rows += 1
         return rows
 
     async def _wait_for_those_under_way(self) -> None:
         if not self._under_way:
             return
-        events = [asyncio.ensure_future(event.wait()) for event in (self._quiet, self._hurry)]
-        await asyncio.wait(
-            events, timeout=self._settings.shutdown_seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        for event in events:
-            event.cancel()
+        await _either(self._quiet, self._hurry, timeout=self._settings.shutdown_seconds)
         if self._under_way:
             log.warning("still under way, cut off", rows=len(self._under_way))
 
@@ -258,6 +302,16 @@ class Worker:
             await _end(signing_off)
         if signing_off.cancelled() or signing_off.exception() is not None:
             log.info("could not sign off; the heartbeat will be found stale")
+
+
+async def _either(*events: asyncio.Event, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    """Until one of ``events`` is set, or the time is over."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

@@ -69,6 +69,7 @@ class Claimer:
         self._due: list[UUID] = []
         self._scan_again_at = 0.0
         self.last_success = time.monotonic()
+        self.paused = False  # while a row is sent alone
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim until ``stopping`` is set. A database out of reach is waited for."""
@@ -106,6 +107,8 @@ class Claimer:
 
     async def _round(self) -> tuple[int, int]:
         """Claim once; how many rows came and how many were wanted."""
+        if self.paused:
+            return 0, 1
         limit = self._most - self._holdings.unanswered_in_all
         bound = self._lanes.claim_limit
         if bound is not None:

@@ -38,6 +38,9 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, row: OutboxRow) -> bool:
+        return self._rows.get(row.id) is row
+
     def take(self, rows: Sequence[OutboxRow], *, asked_at: float) -> None:
         """Rows of a claim that was asked for at ``asked_at`` (of this clock)."""
         for row in rows:
@@ -49,7 +52,7 @@ class Holdings:
 
     def let_go(self, row: OutboxRow) -> None:
         """Settled, handed back, or lost."""
-        if self._rows.get(row.id) is row:
+        if row in self:
             del self._rows[row.id], self._deadlines[row.id], self._claimed_at[row.id]
             self._fewer.set()  # for a claimer that waits because too many are being settled
 
@@ -64,7 +67,7 @@ class Holdings:
 
     def claimed_at(self, row: OutboxRow) -> float:
         """When its claim was asked for; for a row that is not in hand, long ago."""
-        return self._claimed_at[row.id] if self._rows.get(row.id) is row else -math.inf
+        return self._claimed_at[row.id] if row in self else -math.inf
 
     def may_send(self, row: OutboxRow) -> bool:
         """Whether the lease lasts long enough for a request.
@@ -72,9 +75,7 @@ class Holdings:
         Asked before each one: a process that was stopped and woken up finds here that it is too late.
         """
         deadline = self._deadlines.get(row.id)
-        return (
-            self._rows.get(row.id) is row and deadline is not None and self._clock() < deadline - self._margin
-        )
+        return row in self and deadline is not None and self._clock() < deadline - self._margin
 
     def ageing(self, *, older_than: float) -> list[OutboxRow]:
         """Rows whose lease has run for ``older_than`` seconds."""
@@ -89,7 +90,7 @@ class Holdings:
 
     def lose(self, row: OutboxRow) -> bool:
         """The database says the lease is not ours any more: the row must not be sent. Whether it was still in hand."""
-        if self._rows.get(row.id) is not row:
+        if row not in self:
             return False
         self._deadlines[row.id] = 0.0
         return True

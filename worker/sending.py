@@ -30,6 +30,7 @@ from worker.shops import Shop, Shops, Surroundings
 log = structlog.get_logger()
 
 MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
+SUSPECT_RESCUES: Final = 3  # and before it is sent alone, so that it takes no other row down with it
 _UNKNOWN_KIND_WAIT: Final = timedelta(minutes=30)  # for a newer worker, which a deploy brings
 
 

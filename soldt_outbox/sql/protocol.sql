@@ -377,11 +377,3 @@ paced as (
   where l.merchant_id = n.merchant_id
 )
 select id from settled;
-
--- name: release_worker
--- Hand back whatever a worker still holds, the attempt uncounted.
-update public.integrations_omnisend_outbox o
-set lease_token = null, lease_until = null, leased_by = null, attempts = o.attempts - 1
-from unnest(%(ids)s::bigint[], %(tokens)s::uuid[]) as held (id, token)
-where o.id = held.id and o.lease_token = held.token and o.state = 'pending'
-returning o.id;

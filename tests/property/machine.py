@@ -194,7 +194,7 @@ class History(RuleBasedStateMachine):
         self.reference.renewed(self.driver.now, rows, ids, LEASE)
 
     def _release(self, rows: list[OutboxRow]) -> None:
-        self.reference.released(rows, finish(self.store.release(rows)))
+        self._settle((row, "handed back") for row in rows)
 
     def _busy(self, worker: int) -> int:
         """This worker, or the next one that holds anything."""

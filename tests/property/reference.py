@@ -152,13 +152,6 @@ class Reference:
         for row in mine:
             row.lease_until = now + lease
 
-    def released(self, held: Sequence[OutboxRow], ids: set[int]) -> None:
-        mine = self._still_held(held)
-        assert ids == {row.id for row in mine}
-        for row in mine:
-            row.let_go()
-            row.attempts -= 1
-
     def settled(
         self, now: datetime, outcomes: Sequence[Outcome], ids: set[int], lanes: Mapping[UUID, StoredLane]
     ) -> None:

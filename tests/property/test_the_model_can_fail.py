@@ -123,12 +123,6 @@ DEFECTS: dict[str, tuple[type[History], str, str, str]] = {
     ),
     "renew revives what ran out": (SendingAndLeases, "renew", "and o.lease_until > now()", ""),
     "renew asks for no token": (SendingAndLeases, "renew", "where o.lease_token = held.token and", "where"),
-    "a stop hands back what others hold": (
-        SendingAndLeases,
-        "release_worker",
-        "and o.lease_token = held.token",
-        "",
-    ),
     "the sweep takes rows under way": (
         SendingAndHousekeeping,
         "expire_waiting",
