@@ -19,8 +19,9 @@ from soldt_outbox.rows import State
 
 _ROWS: Final = """
 select id, merchant_id, name, dedup_key, state::text, attempts, rescues, last_error,
-  payload is null and ordering_key is null as emptied
-from public.integrations_omnisend_outbox order by id
+  payload is null and ordering_key is null
+    and not exists (select from omnisend_private.kept_orders k where k.outbox_id = o.id) as emptied
+from public.integrations_omnisend_outbox o order by id
 """
 _LOGS: Final = """
 select id, merchant_id, outbox_id, name, event_id::text, outcome, status_code, attempt, error,

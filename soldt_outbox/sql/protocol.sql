@@ -271,6 +271,12 @@ settled as (
   returning o.id, o.merchant_id, o.kind, o.name, r.verdict, r.error, r.status_code, r.request, r.response,
     r.event_id, r.contact_hash, o.attempts + r.uncounted as attempt, r.logged
 ),
+forgotten as (
+  -- With the row's own payload goes the copy of an order that changed while it waited.
+  delete from omnisend_private.kept_orders k
+  using settled s
+  where k.outbox_id = s.id and s.verdict in ('delivered', 'skipped', 'expired')
+),
 logged as (
   insert into public.integrations_omnisend_logs
     (merchant_id, direction, kind, name, status_code, request, response, outbox_id, event_id, attempt, outcome, error, contact_hash)

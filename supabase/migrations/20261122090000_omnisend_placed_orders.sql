@@ -50,8 +50,8 @@ create table omnisend_private.kept_orders (
   payload jsonb not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 comment on table omnisend_private.kept_orders is
-  'Orders as they were placed, of order_placed rows that are not settled and whose order changed or went since. Workers remove what is not needed any more.';
--- No foreign key: checking it would lock the outbox's row. No rights for anybody: the functions below own it.
+  'Orders as they were placed, of order_placed rows that are not settled and whose order changed or went since. Settling removes the copy; what a change left just after, workers do within half a minute.';
+-- No foreign key: checking it would lock the outbox's row. The worker may remove copies, by id, and not read them.
 
 -- The order that a row without payload stands for, under the caller's snapshot; null for any other row. The worker reads
 -- an order by a row that is to tell it, and no other.
@@ -114,6 +114,7 @@ end
 $$;
 
 revoke all on omnisend_private.kept_orders from public, anon, authenticated, service_role, omnisend_worker;
+grant select (outbox_id), delete on omnisend_private.kept_orders to omnisend_worker;
 revoke execute on function
   omnisend_private.placed_order(bigint), omnisend_private.order_kept(), omnisend_private.forget_kept_orders(int)
   from public, anon, authenticated, service_role, omnisend_worker;

@@ -7,6 +7,7 @@ import signal
 import psycopg
 import pytest
 
+from sandbox.omnisend import Fault
 from sandbox.shops import KAROO, PROTEA, STRANGER_ID
 from tests.support.shop import ORDER, admin, change, outbox, place, place_unseen
 from tests.support.worker import Scene, cart
@@ -38,6 +39,24 @@ async def test_an_order_placed_by_a_browser_is_delivered_and_its_owner_reads_the
         assert stranger.execute(_LOGS).fetchall() == []
     with scene.database.connect("anon") as browser, pytest.raises(psycopg.errors.InsufficientPrivilege):
         browser.execute(_LOGS)
+
+
+async def test_every_attempt_tells_the_order_as_it_was_placed_and_no_copy_of_it_stays(scene: Scene) -> None:
+    scene.connect()
+    with admin(scene.database) as conn:
+        order_id = place(conn, notes=None, customer_name="Nomsa Dlamini")
+        change(conn, order_id, notes="before the first attempt")
+        scene.omnisend.add_fault(Fault(kind="status", status=500, count=1))
+        async with scene.workers() as fleet:
+            await fleet.reached("retry")
+            change(conn, order_id, notes="between two attempts", customer_name="Somebody Else")
+            await fleet.reached("delivered")
+
+    first, second = scene.omnisend.received()
+    assert first.body_sha256 == second.body_sha256
+    assert second.body["contact"]["firstName"] == "Nomsa"
+    assert "note" not in second.body["properties"]
+    assert scene.query("select * from omnisend_private.kept_orders") == []
 
 
 async def test_an_order_that_was_rolled_back_tells_nobody(scene: Scene) -> None:
