@@ -207,9 +207,7 @@ begin
   set state = 'pending', attempts = 0, rescues = 0, available_at = now(), settled_at = null,
       lease_token = null, lease_until = null, leased_by = null
   where o.id = any (p_outbox_ids) and o.state = 'dead' and o.expires_at > now()
-    and o.merchant_id in (select omnisend_private.administered_merchants())
-    -- Nobody sends for a merchant that was disconnected: there the rows would only wait.
-    and exists (select from public.integrations_omnisend i where i.merchant_id = o.merchant_id and i.status <> 'disabled');
+    and o.merchant_id in (select omnisend_private.administered_merchants());
   get diagnostics v_count = row_count;
   return v_count;
 end
@@ -223,7 +221,7 @@ begin
 end
 $$;
 comment on function public.omnisend_retry(bigint[]) is
-  'An admin puts dead rows of their own merchants back, with fresh attempts. Returns how many; rows past their expiry, of others or of a disconnected merchant, or not dead, are left alone.';
+  'An admin puts dead rows of their own merchants back, with fresh attempts. Returns how many; rows past their expiry, of others, or not dead are left alone.';
 
 -- Personal data of a merchant that is gone goes too. The connection alone being deleted keeps the ledger.
 create function omnisend_private.merchant_deleted() returns trigger
