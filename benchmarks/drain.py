@@ -1,8 +1,9 @@
 """How fast a worker drains a backlog, against the same client posting the same bodies in a bare loop.
 
 All are processes of their own, against the same stand-in (validating, no faults, no rate limit), in alternating
-rounds of one run: the bare loop, a worker of one process, and one of two. The worker does more: claims in order under a budget, maps, redacts, writes a log row, settles
-behind a fence; all of it is counted, from the first request to arrive until the last row is settled.
+rounds of one run: the bare loop, a worker of one process, and one of two. The worker does more: claims in order under
+a budget, maps, redacts, writes a log row, settles behind a fence; all of it is counted, from the first request to
+arrive until the last row is settled.
 """
 
 from __future__ import annotations

@@ -306,13 +306,12 @@ class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
         return said
 
     def _add(self, pauses: Sequence[Pause]) -> None:
-        longest = _longest(pauses)
-        told = _longest([pause for pause in pauses if pause.reason is PauseReason.THROTTLED])
+        longest = max(pauses, key=lambda pause: pause.duration)
+        self.pause, self.reason = longest.duration, longest.reason
+        throttled = [pause.duration for pause in pauses if pause.reason is PauseReason.THROTTLED]
+        if throttled:
+            self.told, self.throttle = max(throttled), _THROTTLED_FOR
         broken = next((pause for pause in pauses if pause.breaks_integration), None)
-        if longest is not None:
-            self.pause, self.reason = longest.duration, longest.reason
-        if told is not None:
-            self.told, self.throttle = told.duration, _THROTTLED_FOR
         if broken is not None:
             self.code, self.detail, self.credential = broken.reason, broken.message, broken.credential
 
@@ -322,10 +321,6 @@ def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
     for outcome in outcomes:
         grouped[outcome.row.merchant_id].append(outcome)
     return grouped
-
-
-def _longest(pauses: Sequence[Pause]) -> Pause | None:
-    return max(pauses, key=lambda pause: pause.duration, default=None)
 
 
 def _records(records: Iterable[msgspec.Struct]) -> str:

@@ -91,8 +91,6 @@ class Worker:
         self._lanes = Lanes()
         self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
         self._suspects: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
-        self._nobody_alone = asyncio.Event()
-        self._nobody_alone.set()
         self._under_way: set[UnderWay] = set()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -158,14 +156,14 @@ class Worker:
         async def hand_on(rows: Sequence[OutboxRow]) -> None:
             surroundings = await self._around(shops, rows)
             for row in rows:
-                if not self._nobody_alone.is_set():  # a claim that was under way when a row went out alone
+                if claimer.paused:  # a claim that was under way when a row went out alone
                     self._settler.add(outcomes.handed_back(row))
                 elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
                     self._suspects.put_nowait((row, surroundings))
                 else:
                     self._queue.put_nowait((row, surroundings))
 
-        return Claimer(
+        claimer = Claimer(
             self._store,
             self._holdings,
             self._lanes,
@@ -175,6 +173,7 @@ class Worker:
             concurrency=self._settings.worker_concurrency,
             hand_on=hand_on,
         )
+        return claimer
 
     async def _around(self, shops: Shops, rows: Sequence[OutboxRow]) -> Surroundings:
         """What sending takes; waits for a database out of reach as long as the leases last."""
@@ -201,7 +200,6 @@ class Worker:
             row, surroundings = await self._suspects.get()
             log.warning("sent alone: workers ended with it in hand", outbox_id=row.id, rescues=row.rescues)
             claimer.paused = True
-            self._nobody_alone.clear()
             begun = False
             try:
                 await self._until_alone_with(row)
@@ -213,7 +211,6 @@ class Worker:
                     self._settler.add(outcomes.handed_back(row))
                 raise
             finally:
-                self._nobody_alone.set()
                 claimer.paused = False
 
     async def _until_alone_with(self, row: OutboxRow) -> None:
@@ -291,7 +288,12 @@ class Worker:
     async def _wait_for_those_under_way(self) -> None:
         if not self._under_way:
             return
-        await _either(self._quiet, self._hurry, timeout=self._settings.shutdown_seconds)
+        events = [asyncio.ensure_future(event.wait()) for event in (self._quiet, self._hurry)]
+        await asyncio.wait(
+            events, timeout=self._settings.shutdown_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for event in events:
+            event.cancel()
         if self._under_way:
             log.warning("still under way, cut off", rows=len(self._under_way))
 
@@ -302,16 +304,6 @@ class Worker:
             await _end(signing_off)
         if signing_off.cancelled() or signing_off.exception() is not None:
             log.info("could not sign off; the heartbeat will be found stale")
-
-
-async def _either(*events: asyncio.Event, timeout: float | None = None) -> None:  # noqa: ASYNC109
-    """Until one of ``events`` is set, or the time is over."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

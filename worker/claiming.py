@@ -17,6 +17,7 @@ from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.settling import PASSING
 from worker.telemetry import Statistics
+from worker.waiting import wait_at_most
 
 log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ class Claimer:
             except PASSING as error:
                 self._statistics.count("claim_failures")
                 log.warning("claiming failed", error=type(error).__name__, retry_in_s=failure_wait)
-                await _sleep(failure_wait, stopping)
+                await wait_at_most(failure_wait, stopping)
                 failure_wait = min(MAX_FAILURE_S, failure_wait * 2)
                 continue
             failure_wait = 0.5
@@ -93,7 +94,7 @@ class Claimer:
             if claimed:
                 pause = BUSY_S
             if claimed * 2 < wanted:  # else there is more: ask again at once
-                await _sleep(pause, stopping)
+                await wait_at_most(pause, stopping)
                 pause = pause if claimed else min(IDLE_S, pause * EASING)
 
     async def _until_room_or(self, stopping: asyncio.Event) -> None:
@@ -131,8 +132,8 @@ class Claimer:
     def _reckon(self, answered_meanwhile: int) -> None:
         """How many rows to hold unanswered: enough that senders find work while the next claim is made.
 
-        A claim takes ten milliseconds when all is quiet and ten times that in a busy process; what is held beyond need
-        would keep rows that come later waiting behind it.
+        A claim takes longer the busier the process is. What is held beyond need would keep rows that come later waiting
+        behind it.
         """
         wanted = 2 * self._concurrency + 4 * answered_meanwhile
         self._most = max(LEAST_AHEAD * self._concurrency, min(wanted, MOST_AHEAD * self._concurrency))
@@ -160,11 +161,3 @@ class Claimer:
             or self._lanes.is_held(merchant_id)
             or self._holdings.unanswered[merchant_id] >= self._most_of_one
         )
-
-
-async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        pass

@@ -17,6 +17,8 @@ from typing import Final
 
 import structlog
 
+from worker.waiting import wait_at_most
+
 log = structlog.get_logger()
 
 #: The hidden argument of a process that is told to stop over its standard input.
@@ -41,7 +43,7 @@ class Supervisor:
         self._command = command
         self._running: set[Process] = set()
         self._stopping = asyncio.Event()
-        self._one_was_steady = False
+        self._began = time.monotonic()
         self._exit_code = 0
 
     def stop(self) -> None:
@@ -67,11 +69,10 @@ class Supervisor:
             began = time.monotonic()
             code = await self._one()
             lived = time.monotonic() - began
-            self._one_was_steady = self._one_was_steady or lived > STEADY_S
             if self._stopping.is_set():
                 if code not in _IN_ORDER:
                     self._exit_code = abs(code)
-            elif code == CANNOT_START and not self._one_was_steady:
+            elif code == CANNOT_START and time.monotonic() - self._began < STEADY_S:
                 self._exit_code = code  # it said why; the others would say the same
                 self.stop()
             else:
@@ -79,7 +80,7 @@ class Supervisor:
                 log.error(
                     "a process ended and is started again", exit_code=code, lived_s=round(lived), wait_s=wait
                 )
-                await self._sleep(wait)
+                await wait_at_most(wait, self._stopping)
                 wait = min(MAX_WAIT_S, wait * 2)
 
     async def _one(self) -> int:
@@ -91,13 +92,6 @@ class Supervisor:
             return await process.wait()
         finally:
             self._running.discard(process)
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
 
 
 def _tell(process: Process) -> None:

@@ -16,6 +16,7 @@ from soldt_outbox.rows import Outcome, Verdict
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
 from worker.telemetry import Statistics
+from worker.waiting import wait_at_most
 
 log = structlog.get_logger()
 
@@ -82,11 +83,7 @@ class Settler:
 
     async def _linger(self) -> None:
         self._full.clear()
-        try:
-            async with asyncio.timeout(LINGER_S):
-                await self._full.wait()
-        except TimeoutError:
-            pass
+        await wait_at_most(LINGER_S, self._full)
 
     async def _settle(self, batch: Sequence[Outcome], *, plain: bool = False) -> None:
         try:

@@ -103,7 +103,7 @@ class OmnisendClient:
         """
         target = self._target(request.path)
         length = str(len(request.body)).encode()
-        # With a stream and not with content: httpx then takes the headers as they are, which saves it half its work.
+        # With a stream and not with content: httpx then takes the headers as they are.
         wire = httpx.Request(
             request.method,
             target.url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from psycopg.types.json import Jsonb
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
 from soldt_outbox.sql import queries
+from soldt_outbox.store import PATIENCE
 
 ITEM = {
     "product_id": 102,
@@ -134,25 +136,24 @@ def names(database: Database, shop: Shop | None = PROTEA) -> list[str]:
     return [name for (name,) in rows]
 
 
+def claim_parameters(merchants: Sequence[UUID], *, limit: int) -> dict[str, Any]:
+    """The claim's, with a budget that is not what is tested."""
+    return {
+        "merchants": list(merchants),
+        "limit": limit,
+        "worker_id": "test",
+        "lease": timedelta(minutes=1),
+        "interval": timedelta(milliseconds=1),
+        "burst": timedelta(minutes=1),
+        "patience": PATIENCE,
+    }
+
+
 def claim(worker: psycopg.Connection, *, limit: int = 100, column: str = "id") -> list[Any]:
     """The worker's own claim, in whatever transaction ``worker`` is in; the ids leased, or another column."""
     worker.execute(queries["due_merchants"])
-    rows = (
-        worker.cursor(row_factory=dict_row)
-        .execute(
-            queries["claim"],
-            {
-                "merchants": [PROTEA.merchant_id],
-                "limit": limit,
-                "worker_id": "test",
-                "lease": timedelta(minutes=1),
-                "interval": timedelta(milliseconds=1),
-                "burst": timedelta(seconds=1),
-                "patience": 500,
-            },
-        )
-        .fetchall()
-    )
+    cursor = worker.cursor(row_factory=dict_row)
+    rows = cursor.execute(queries["claim"], claim_parameters([PROTEA.merchant_id], limit=limit)).fetchall()
     return [row[column] for row in rows]
 
 

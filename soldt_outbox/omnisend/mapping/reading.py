@@ -60,7 +60,9 @@ class Names:
         found: dict[str, Any] = {}
         for name, value in data.items():
             field = field_of.get(name)
-            if field is None or value is None or (type(value) is str and value in _NOTHING):
+            if (
+                field is None or value is None or (type(value) is str and value in _NOTHING)
+            ):  # is_absent, without a call
                 continue
             found[field] = value if field not in found else data[self.first(field, data)]
         return found

@@ -16,17 +16,11 @@ import pytest
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
-from tests.support.shop import admin, change, claim, connect_shop, names, outbox, place, place_unseen
+from tests.support.shop import admin, change, claim, names, outbox, place, place_unseen
 
 pytestmark = pytest.mark.both_majors
 
 CHECKOUTS = 8
-
-
-@pytest.fixture
-def shop(database: Database) -> Database:
-    connect_shop(database)
-    return database
 
 
 @contextmanager

@@ -25,13 +25,6 @@ PLACED, PAID, FULFILLED, CANCELED, REFUNDED = (
 )
 
 
-@pytest.fixture
-def shop(database: Database) -> Database:
-    """A database in which the first shop is connected."""
-    connect_shop(database)
-    return database
-
-
 @pytest.mark.parametrize(
     ("order", "expected"),
     [

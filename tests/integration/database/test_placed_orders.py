@@ -14,18 +14,12 @@ import pytest
 
 from sandbox.shops import PROTEA
 from sandbox.world import Database
-from tests.support.shop import admin, change, connect_shop, outbox, place, place_unseen
+from tests.support.shop import admin, change, outbox, place, place_unseen
 from tests.support.shop import claim as claimed_ids
 
 pytestmark = pytest.mark.both_majors
 
 ORDERS = 150
-
-
-@pytest.fixture
-def shop(database: Database) -> Database:
-    connect_shop(database)
-    return database
 
 
 def kept(database: Database) -> list[Any]:

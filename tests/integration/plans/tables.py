@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from sandbox.world import Database
 from soldt_outbox.rows import Kind, OutboxRow, Outcome
 from soldt_outbox.sql import queries
 from soldt_outbox.store import Budget, Store
+from tests.support.shop import claim_parameters
 
 EVERYBODY: Final = range(1, 503)
 DEAD_LETTERS: Final = 7  # the merchant that has them
@@ -137,12 +137,14 @@ class Session:
 
     def claim(self, *numbers: int, limit: int) -> Plan:
         """A claim that no budget bounds."""
-        return self.explain("claim", **claim_parameters(*numbers, limit=limit))
+        return self.explain("claim", **claim_parameters(merchants(*numbers), limit=limit))
 
     def claimed(self, *numbers: int, limit: int) -> list[OutboxRow]:
         """The same, for its rows."""
         with self.conn.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(queries["claim"], claim_parameters(*numbers, limit=limit)).fetchall()
+            rows = cursor.execute(
+                queries["claim"], claim_parameters(merchants(*numbers), limit=limit)
+            ).fetchall()
         return [OutboxRow(**row | {"kind": Kind(row["kind"])}) for row in rows]
 
     def settle(self, outcomes: list[Outcome]) -> Plan:
@@ -190,15 +192,3 @@ class _Recorder:
         assert name == "settle"
         self.parameters = parameters
         return []
-
-
-def claim_parameters(*numbers: int, limit: int) -> dict[str, Any]:
-    return {
-        "merchants": merchants(*numbers),
-        "limit": limit,
-        "worker_id": "plans",
-        "lease": timedelta(minutes=1),
-        "interval": timedelta(milliseconds=1),
-        "burst": timedelta(minutes=1),
-        "patience": 500,
-    }

@@ -78,7 +78,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
         made.signals.count("pauses")
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(claiming, "_sleep", note)
+    monkeypatch.setattr(claiming, "wait_at_most", note)
     monkeypatch.setattr(claiming, "SCAN_SHARE", 1e9)  # every round may scan
     return made
 
