@@ -12,12 +12,16 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """What sort of Omnisend resource a row is about."""
+    """What sort of Omnisend resource a row is about, in the order in which a merchant's due rows are taken.
+
+    ``BATCH``: many of one of the others in one request, for history and full refreshes.
+    """
 
     EVENT = "event"
     CONTACT = "contact"
     PRODUCT = "product"
     CATEGORY = "category"
+    BATCH = "batch"
 
 
 class State(StrEnum):
@@ -28,6 +32,17 @@ class State(StrEnum):
     SKIPPED = "skipped"
     EXPIRED = "expired"
     DEAD = "dead"
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A merchant with due rows of a kind.
+
+    None was due before ``since``, by the database's clock; None where that is not known.
+    """
+
+    merchant_id: UUID
+    kind: Kind
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

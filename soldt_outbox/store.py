@@ -19,6 +19,7 @@ from soldt_outbox.errors import SchemaError
 from soldt_outbox.rows import (
     CatalogueProduct,
     CatalogueVariant,
+    Due,
     Kind,
     OutboxRow,
     Outcome,
@@ -99,19 +100,21 @@ class Store:
         self._budget = budget
         self._breaker = breaker or Breaker()
 
-    async def due_merchants(self) -> list[UUID]:
-        """Merchants with a due row, the longest-waiting first."""
-        return [row["merchant_id"] for row in await self._database.run("due_merchants")]
+    async def due_merchants(self) -> list[Due]:
+        """Merchants with due rows that nobody holds, the longest-waiting first; one for each kind of row."""
+        return await self._database.run_as(_due, "due_merchants")
 
     async def claim(
-        self, merchants: Sequence[UUID], *, limit: int, worker_id: str, lease: timedelta
+        self, asked: Sequence[Due], *, limit: int, worker_id: str, lease: timedelta
     ) -> list[OutboxRow]:
-        """Lease at most ``limit`` due rows of ``merchants``, each merchant within its budget and its share."""
+        """Lease at most ``limit`` due rows of those ``asked``, each merchant within its budget and its share."""
         return await self._database.run_as(
             _outbox_row,
             "claim",
             {
-                "merchants": list(merchants),
+                "merchants": [due.merchant_id for due in asked],
+                "kinds": [due.kind for due in asked],
+                "since": [due.since for due in asked],
                 "limit": limit,
                 "worker_id": worker_id,
                 "lease": lease,
@@ -216,6 +219,11 @@ class Store:
             raise SchemaError(
                 "the outbox's tables are older than this code: run `soldt-outbox migrate` (or `supabase db push`)"
             )
+
+
+def _due(_: AsyncCursor[Any]) -> RowMaker[Due]:
+    """Psycopg's row factory for merchants with due rows."""
+    return lambda values: Due(merchant_id=values[0], kind=Kind(values[1]), since=values[2])
 
 
 def _outbox_row(cursor: AsyncCursor[Any]) -> RowMaker[OutboxRow]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from soldt_outbox.rows import OutboxRow
+from soldt_outbox.rows import Due, OutboxRow
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.settling import PASSING
 from worker.telemetry import Statistics
+from worker.turns import Turns
 from worker.waiting import wait_at_most
 
 log = structlog.get_logger()
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 BUSY_S: Final = 0.05  # between rounds while rows have been arriving
 IDLE_S: Final = 1.0  # the longest between rounds when none have
 EASING: Final = 1.3  # each empty round waits this much longer: a second after some twelve
+ECHO_S: Final = 0.01  # after a wake-up: of several commits at a moment only one notifies
+LEAST_APART_S: Final = 0.004  # rounds that wake-ups begin: rows that come together are claimed together
 MERCHANTS_PER_CLAIM: Final = 500
 #: Rows in hand and unanswered, in multiples of what can be under way.
 LEAST_AHEAD: Final = 4
@@ -37,9 +41,9 @@ SCAN_SHARE: Final = 0.1
 class Claimer:
     """Claims rows and hands them on.
 
-    Due merchants are found by a scan that is repeated as often as its own cost allows; between scans the merchants
-    found are asked again as long as they give rows. A merchant with many rows under way, or whose last claim gave
-    nothing, is passed over for a moment.
+    Due merchants are found by a scan that is repeated as often as its own cost allows; between scans those found are
+    asked in turn as long as they give rows, and those of whom a listener heard at once. A merchant with many rows under
+    way, or whose last claim gave nothing, is passed over for a moment.
     """
 
     def __init__(
@@ -67,10 +71,19 @@ class Claimer:
         self._most_in_hand = 2 * MOST_AHEAD * concurrency
         # A merchant whose requests hang must leave connections for the others.
         self._most_of_one = max(4, concurrency // 4)
-        self._due: list[UUID] = []
+        self._turns = Turns()
+        self._woken = asyncio.Event()
         self._scan_again_at = 0.0
         self.last_success = time.monotonic()
         self.paused = False  # while a row is sent alone
+
+    def wake(self, merchant_id: UUID | None = None) -> None:
+        """Look now. Somebody committed an event of ``merchant_id``; without one, it is not known whose."""
+        if merchant_id is None:
+            self._scan_again_at = 0.0
+        else:
+            self._turns.woken(merchant_id)
+        self._woken.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim until ``stopping`` is set. A database out of reach is waited for."""
@@ -80,8 +93,11 @@ class Claimer:
             await self._until_room_or(stopping)
             if stopping.is_set():
                 return
+            woken = self._woken.is_set()
+            self._woken.clear()
+            began = time.monotonic()
             try:
-                claimed, wanted = await self._round()
+                claimed, more = await self._round(scan=not woken)
             except PASSING as error:
                 self._statistics.count("claim_failures")
                 log.warning("claiming failed", error=type(error).__name__, retry_in_s=failure_wait)
@@ -93,9 +109,15 @@ class Claimer:
             self._statistics.count("rounds")
             if claimed:
                 pause = BUSY_S
-            if claimed * 2 < wanted:  # else there is more: ask again at once
-                await wait_at_most(pause, stopping)
-                pause = pause if claimed else min(IDLE_S, pause * EASING)
+            if not more:
+                await self._rest(ECHO_S if woken else pause, stopping, took=time.monotonic() - began)
+                pause = pause if claimed or woken else min(IDLE_S, pause * EASING)
+
+    async def _rest(self, pause: float, stopping: asyncio.Event, *, took: float) -> None:
+        """Until the next round. A wake-up ends it, but leaves the database as much rest as the last round took."""
+        await wait_at_most(pause, stopping, self._woken)
+        if self._woken.is_set():
+            await wait_at_most(max(LEAST_APART_S, took), stopping)
 
     async def _until_room_or(self, stopping: asyncio.Event) -> None:
         room = asyncio.ensure_future(self._holdings.wait_for_fewer(self._most // 2, self._most_in_hand))
@@ -106,20 +128,23 @@ class Claimer:
             room.cancel()
             stop.cancel()
 
-    async def _round(self) -> tuple[int, int]:
-        """Claim once; how many rows came and how many were wanted."""
+    async def _round(self, *, scan: bool) -> tuple[int, bool]:
+        """Claim once; how many rows came, and whether there is more to ask for at once."""
         if self.paused:
-            return 0, 1
+            return 0, False
         limit = self._most - self._holdings.unanswered_in_all
         bound = self._lanes.claim_limit
         if bound is not None:
             limit = min(limit, bound - len(self._holdings))  # one probe, and not one a round
-        asked = await self._merchants(limit) if limit > 0 else []
+        asked = await self._whom_to_ask(limit, scan=scan) if limit > 0 else {}
         if not asked:
-            return 0, 1
+            return 0, False
         asked_at, answers = time.monotonic(), self._holdings.answers
-        rows = await self._store.claim(asked, limit=limit, worker_id=self._worker_id, lease=self._lease)
-        self._note(asked, {row.merchant_id for row in rows})
+        due = [one for queues in asked.values() for one in queues]
+        rows = await self._store.claim(due, limit=limit, worker_id=self._worker_id, lease=self._lease)
+        gave = Counter(row.merchant_id for row in rows)
+        share = max(1, limit // len(asked))
+        self._note(asked, gave, share)
         self._statistics.count("claims")
         self._statistics.count("claimed", len(rows))
         if rows:
@@ -127,7 +152,8 @@ class Claimer:
             self._holdings.take(rows, asked_at=asked_at)
             await self._hand_on(rows)
             self._reckon(self._holdings.answers - answers)
-        return len(rows), limit
+        # Who gave a share of several rows has more; a share of one is as likely the last.
+        return len(rows), 2 * len(rows) >= limit or (share > 1 and max(gave.values(), default=0) >= share)
 
     def _reckon(self, answered_meanwhile: int) -> None:
         """How many rows to hold unanswered: enough that senders find work while the next claim is made.
@@ -138,22 +164,21 @@ class Claimer:
         wanted = 2 * self._concurrency + 4 * answered_meanwhile
         self._most = max(LEAST_AHEAD * self._concurrency, min(wanted, MOST_AHEAD * self._concurrency))
 
-    def _note(self, asked: Sequence[UUID], gave: set[UUID]) -> None:
-        """Those that gave rows are asked again after the others; those that did not wait for the next scan."""
+    def _note(self, asked: Iterable[UUID], gave: Counter[UUID], share: int) -> None:
         self._lanes.nothing_came(m for m in asked if m not in gave)
         for merchant_id in gave:
             self._lanes.something_changed(merchant_id)
-        just_asked = set(asked)
-        self._due = [m for m in self._due if m not in just_asked] + [m for m in asked if m in gave]
+        self._turns.asked(asked, gave, share=share)
 
-    async def _merchants(self, limit: int) -> list[UUID]:
-        """Merchants worth asking for now, the longest-waiting first; scans when the last scan is old enough."""
+    async def _whom_to_ask(self, limit: int, *, scan: bool) -> dict[UUID, list[Due]]:
+        """Merchants whose turn it is; scans when the last scan is old enough, and after a wake-up a moment later."""
         now = time.monotonic()
-        if now >= self._scan_again_at:
-            self._due = await self._store.due_merchants()
+        overdue = now - self._scan_again_at
+        if overdue >= (0.0 if scan or not len(self._turns) else BUSY_S):
+            self._turns.found(await self._store.due_merchants())
             took = time.monotonic() - now
             self._scan_again_at = now + took / SCAN_SHARE
-        return [m for m in self._due if self._askable(m)][: min(limit, MERCHANTS_PER_CLAIM)]
+        return self._turns.next(min(limit, MERCHANTS_PER_CLAIM), self._askable)
 
     def _askable(self, merchant_id: UUID) -> bool:
         return not (

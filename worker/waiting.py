@@ -1,14 +1,22 @@
-"""Waiting for an event, but not for ever."""
+"""Waiting for events, but not for ever."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-async def wait_at_most(seconds: float, event: asyncio.Event) -> None:
-    """Until ``event`` is set, or the time is over."""
+async def wait_at_most(seconds: float, *events: asyncio.Event) -> None:
+    """Until one of ``events`` is set, or the time is over."""
+    if len(events) == 1:  # the common case, without tasks
+        try:
+            async with asyncio.timeout(seconds):
+                await events[0].wait()
+        except TimeoutError:
+            pass
+        return
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

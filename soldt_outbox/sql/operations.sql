@@ -55,8 +55,9 @@ select omnisend_private.forget_kept_orders(%(limit)s) as forgotten;
 -- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, or of
 -- a merchant that is disabled or whose connection is gone. A bounded number at a time.
 with waiting as materialized (
-  select l.merchant_id
+  select l.merchant_id, k.kind
   from public.integrations_omnisend_lanes l
+  cross join unnest(enum_range(null::public.omnisend_outbox_kind)) as k (kind)
   left join public.integrations_omnisend i on i.merchant_id = l.merchant_id
   where l.paused_until > now() or i.status = 'disabled' or i.merchant_id is null
 ),
@@ -66,10 +67,10 @@ old as materialized (
   cross join lateral (
     select o.id
     from public.integrations_omnisend_outbox o
-    where o.merchant_id = w.merchant_id and o.state = 'pending' and o.expires_at <= now()
+    where o.merchant_id = w.merchant_id and o.kind = w.kind and o.state = 'pending' and o.expires_at <= now()
       and o.available_at < 'infinity'  -- not through the dead ones
       and (o.lease_until is null or o.lease_until <= now())
-    order by o.available_at
+    order by o.kind, o.available_at
     limit %(limit)s
     for update of o skip locked
   ) o

@@ -3,7 +3,15 @@
 -- name: connect
 -- Store a verified key. Puts the integration right, forgets what went wrong, and lets waiting rows go; only a wait
 -- that Omnisend itself asked for (THROTTLED) is kept, since a new key of the same brand is told the same.
-with lane as (
+with paused as materialized (
+  select pause_reason from public.integrations_omnisend_lanes
+  where merchant_id = %(merchant_id)s and pause_reason <> 'THROTTLED'
+),
+recorded as (
+  insert into public.integrations_omnisend_logs (merchant_id, kind, name, outcome, error)
+  select %(merchant_id)s, 'lane', pause_reason, 'resumed', 'connected again: what waits is sent' from paused
+),
+lane as (
   update public.integrations_omnisend_lanes
   set paused_until = case when told_until > now() then told_until when pause_reason = 'THROTTLED' then paused_until end,
       pause_reason = case when told_until > now() or pause_reason = 'THROTTLED' then 'THROTTLED' end,
@@ -59,21 +67,31 @@ from users u
 left join omnisend_private.merchant_profiles(array(select merchant_id from users)) p on p.merchant_id = u.merchant_id;
 
 -- name: status
--- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows are counted). The
--- orders name the index to count by: by its statistics alone a planner may take the ledger's.
+-- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows of a kind are counted).
+-- Kind by kind, as the index has them; the orders name the index to count by: by its statistics alone a planner may take
+-- the ledger's.
 select i.merchant_id, p.slug, i.status, i.last_error, i.last_error_detail, i.last_event_at,
-  l.paused_until, l.pause_reason, l.failures_in_row,
-  (select count(*) from (select from public.integrations_omnisend_outbox o
-    where o.merchant_id = i.merchant_id and o.state = 'pending' and o.available_at < 'infinity'
-    order by o.available_at limit 10001) w) as waiting,
-  (select count(*) from (select from public.integrations_omnisend_outbox o
-    where o.merchant_id = i.merchant_id and o.state = 'dead' and o.available_at = 'infinity'
-    order by o.available_at, o.id limit 10001) d) as dead,
-  (select extract(epoch from now() - min(o.available_at)) from public.integrations_omnisend_outbox o
-    where o.merchant_id = i.merchant_id and o.state = 'pending' and o.available_at <= now())::float8 as oldest_due_seconds
+  l.paused_until, l.pause_reason, l.failures_in_row, w.waiting, w.dead, w.oldest_due_seconds
 from public.integrations_omnisend i
 left join public.integrations_omnisend_lanes l on l.merchant_id = i.merchant_id
 left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
+cross join lateral (
+  select least(sum(k.waiting), 10001)::bigint as waiting, least(sum(k.dead), 10001)::bigint as dead,
+    extract(epoch from now() - min(k.oldest_due))::float8 as oldest_due_seconds
+  from (
+    select
+      (select count(*) from (select from public.integrations_omnisend_outbox o
+        where o.merchant_id = i.merchant_id and o.kind = kinds.kind and o.state = 'pending' and o.available_at < 'infinity'
+        order by o.kind, o.available_at limit 10001) w) as waiting,
+      (select count(*) from (select from public.integrations_omnisend_outbox o
+        where o.merchant_id = i.merchant_id and o.kind = kinds.kind and o.state = 'dead' and o.available_at = 'infinity'
+        order by o.kind, o.available_at limit 10001) d) as dead,
+      (select o.available_at from public.integrations_omnisend_outbox o
+        where o.merchant_id = i.merchant_id and o.kind = kinds.kind and o.state = 'pending' and o.available_at <= now()
+        order by o.kind, o.available_at limit 1) as oldest_due
+    from unnest(enum_range(null::public.omnisend_outbox_kind)) as kinds (kind)
+  ) k
+) w
 where i.merchant_id = any (%(merchants)s::uuid[])
 order by i.status = 'connected', p.slug;
 
@@ -100,11 +118,24 @@ order by id desc
 limit %(limit)s;
 
 -- name: dead
--- Dead letters, newest first.
+-- Dead letters, newest first: of one merchant from the index, kind by kind, or of all.
 select id, merchant_id, kind::text, name, dedup_key, attempts, rescues, last_error, last_status_code, occurred_at, settled_at, expires_at,
   expires_at <= now() as past_expiry
-from public.integrations_omnisend_outbox
-where state = 'dead' and available_at = 'infinity' and (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
+from (
+  select o.*
+  from unnest(enum_range(null::public.omnisend_outbox_kind)) as kinds (kind)
+  cross join lateral (
+    select *
+    from public.integrations_omnisend_outbox o
+    where o.merchant_id = %(merchant_id)s and o.kind = kinds.kind and o.state = 'dead' and o.available_at = 'infinity'
+    order by o.kind desc, o.available_at desc, o.id desc
+    limit %(limit)s
+  ) o
+  union all
+  select *
+  from public.integrations_omnisend_outbox
+  where %(merchant_id)s::uuid is null and state = 'dead' and available_at = 'infinity'
+) dead
 order by id desc
 limit %(limit)s;
 

@@ -1,62 +1,74 @@
 -- The outbox protocol: find merchants with due rows, claim, renew, settle. Time is always the database's.
 
 -- name: due_merchants
--- Merchants that have a due row, longest-waiting first, by a loose index scan: one index probe per merchant with
--- pending or dead rows, whatever their number, and none for settled ones. (Dead rows lie behind all others of their
--- merchant, so asking for them too keeps the scan from wading through them.) A merchant whose first row is one of the
--- future costs a second probe, for rows set aside. Creates the lanes that are missing, in an order: two workers that
--- start at once must not wait for each other.
--- A leased row still counts as due; the claim passes it over.
-with recursive merchant as (
+-- Merchants and kinds that have a due row nobody holds, longest-waiting first, by a loose index scan: one index probe per
+-- merchant and kind with pending or dead rows, whatever their number, and none for settled ones. (Dead rows lie behind all
+-- others of their kind, so asking for them too keeps the scan from wading through them.) Where the first row is leased
+-- or one of the future, a second probe looks behind those in hand, or for rows set aside. Creates the lanes that are missing, in an
+-- order: two workers that start at once must not wait for each other.
+-- `since`: no row was due before it. Under an old snapshot the index still holds every entry of what was settled; the claim
+-- begins behind them.
+with recursive queue as (
   (
-    select o.merchant_id, o.available_at
+    select o.merchant_id, o.kind, o.available_at, coalesce(o.lease_until > now(), false) as held
     from public.integrations_omnisend_outbox o
     where o.state in ('pending', 'dead')
-    order by o.merchant_id, o.available_at
+    order by o.merchant_id, o.kind, o.available_at
     limit 1
   )
   union all
-  select n.merchant_id, n.available_at
-  from merchant m
+  select n.*
+  from queue q
   cross join lateral (
-    select o.merchant_id, o.available_at
+    select o.merchant_id, o.kind, o.available_at, coalesce(o.lease_until > now(), false) as held
     from public.integrations_omnisend_outbox o
-    where o.state in ('pending', 'dead') and o.merchant_id > m.merchant_id
-    order by o.merchant_id, o.available_at
+    where o.state in ('pending', 'dead') and (o.merchant_id, o.kind) > (q.merchant_id, q.kind)
+    order by o.merchant_id, o.kind, o.available_at
     limit 1
   ) n
 ),
 due as materialized (
-  select m.merchant_id, coalesce(a.created_at, m.available_at) as since
-  from merchant m
+  select q.merchant_id, q.kind, coalesce(f.available_at, least(q.available_at, now())) as since,
+    coalesce(f.available_at, a.created_at, q.available_at) as waiting_since
+  from queue q
+  left join lateral (
+    select o.available_at
+    from public.integrations_omnisend_outbox o
+    where q.held and o.merchant_id = q.merchant_id and o.kind = q.kind and o.state = 'pending'
+      and o.available_at <= now() and (o.lease_until is null or o.lease_until <= now())
+    order by o.kind, o.available_at
+    limit 1
+  ) f on true
   left join lateral (
     select o.created_at
     from public.integrations_omnisend_outbox o
-    where o.merchant_id = m.merchant_id and o.state = 'pending' and m.available_at > now()
+    where (q.available_at > now() or q.held and f.available_at is null)
+      and o.merchant_id = q.merchant_id and o.kind = q.kind and o.state = 'pending'
       and o.available_at >= timestamptz '5000-01-01 00:00:00Z' and o.available_at < 'infinity'
-    order by o.available_at
+    order by o.kind, o.available_at
     limit 1
   ) a on true
-  where m.available_at <= now() or a.created_at is not null
+  where (q.available_at <= now() and not q.held) or f.available_at is not null or a.created_at is not null
 ),
 new_lane as (
   insert into public.integrations_omnisend_lanes (merchant_id)
-  select d.merchant_id from due d
+  select distinct d.merchant_id from due d
   where not exists (select from public.integrations_omnisend_lanes l where l.merchant_id = d.merchant_id)
   order by d.merchant_id
   on conflict do nothing
 )
-select merchant_id from due order by since;
+select merchant_id, kind::text, since from due order by waiting_since;
 
 -- name: claim
--- Lease due rows of the given merchants, each within its budget and its share, in order per customer.
+-- Lease due rows of the given merchants and kinds, each merchant within its budget and its share, in order per customer.
 --
 -- lane, gate: connected, not paused, within budget. A lane that another worker is claiming at this moment is passed
 --   over: the lane's row lock serialises claims per merchant, so budget and order hold across workers.
 --   Budget: a generic cell rate algorithm. A request costs `cost` (doubled while throttled); requests worth `burst`
 --   may be ahead of the clock. With failures behind it, a lane whose pause is over sends one row as a probe, and
 --   stays paused for everything else until that row is settled or its lease runs out.
--- due: per merchant the rows that are due, oldest first, until enough of them are `first`: their customer has no earlier
+-- asked: whom the caller believes to have due rows; of what became due before `since` it says nothing, and the next scan will.
+-- due: per merchant and kind the rows that are due, oldest first, until enough of them are `first`: their customer has no earlier
 --   pending row. A row whose lease ran out is taken like any other and counted as rescued; it passes the gates too,
 --   because the budget must hold. One index probe a row: whatever the planner believes of the table, it can neither
 --   sort a backlog to take ten rows of it (after ANALYZE it did: 43,000 buffers for 50 rows of 10,000, against 1,000)
@@ -69,14 +81,17 @@ select merchant_id from due order by since;
 -- aside: of the rows set aside, each customer's first. So a row set aside is found as soon as it may go, with nobody to
 --   wake it: the first pending row of a customer is either in the queue or the first of those set aside. Where there
 --   are too many customers for one claim, the next one goes on after the last one looked at (`aside_after`).
--- picked: what was found, locked if it is still as it was found. Rows that somebody else holds are passed over.
+-- picked: what was found, the kinds in their order, locked if it is still as it was found. Rows that somebody else holds are
+--   passed over. One claim in ten takes the kinds in the opposite order, so that the last of them has a tenth of the
+--   merchant's budget however many live events there are.
 -- The lease columns stand in no index, so the update is HOT where the page has room. A checkout's row has no payload: the
 -- order is read here, as it was placed.
 with recursive lane as materialized (
   select l.merchant_id, l.theoretical_arrival_time - now() as ahead,
     l.failures_in_row > 0 and l.paused_until is not null as probing,
     %(interval)s::interval * case when l.throttled_until > now() then 2 else 1 end as cost,
-    coalesce(l.aside_after, timestamptz '5000-01-01 00:00:00Z') as aside_after
+    coalesce(l.aside_after, timestamptz '5000-01-01 00:00:00Z') as aside_after,
+    case when random() < 0.1 then -1 else 1 end as direction
   from public.integrations_omnisend_lanes l
   join public.integrations_omnisend i on i.merchant_id = l.merchant_id
   where l.merchant_id = any (%(merchants)s::uuid[])
@@ -100,11 +115,18 @@ gate as materialized (
     from lane l cross join (select count(*) as lanes from lane) n
   ) g
 ),
+queue as materialized (
+  -- A moment back where the caller knows of no first due row: of what became due just before it may not have seen the commit.
+  select g.*, a.kind, coalesce(a.since, now() - interval '1 minute') as since
+  from gate g
+  join unnest(%(merchants)s::uuid[], %(kinds)s::public.omnisend_outbox_kind[], %(since)s::timestamptz[]) as a (merchant_id, kind, since)
+    on a.merchant_id = g.merchant_id
+),
 due as (
-  select merchant_id, wanted, reach, 0 as seen, 0 as firsts, false as first, timestamptz '-infinity' as available_at, 0::bigint as id
-  from gate
+  select merchant_id, kind, direction, wanted, reach, 0 as seen, 0 as firsts, false as first, since as available_at, 0::bigint as id
+  from queue
   union all
-  select d.merchant_id, d.wanted, d.reach, d.seen + 1, d.firsts + n.first::int, n.first, n.available_at, n.id
+  select d.merchant_id, d.kind, d.direction, d.wanted, d.reach, d.seen + 1, d.firsts + n.first::int, n.first, n.available_at, n.id
   from due d
   cross join lateral (
     select o.available_at, o.id,
@@ -117,20 +139,22 @@ due as (
       ), o.id) as first
     from public.integrations_omnisend_outbox o
     where o.merchant_id = d.merchant_id
+      and o.kind = d.kind
       and o.state = 'pending'
       and o.available_at <= now()
       and (o.available_at, o.id) > (d.available_at, d.id)
       and (o.lease_until is null or o.lease_until <= now())
-    order by o.available_at, o.id
+    order by o.kind, o.available_at, o.id
     limit 1
   ) n
   where d.firsts < d.wanted and d.seen < d.reach
 ),
 aside as (
-  select merchant_id, wanted, reach, 0 as seen, false as first, aside_after as available_at, 0::bigint as id, null::timestamptz as created_at
-  from gate
+  select merchant_id, kind, direction, wanted, reach, 0 as seen, false as first, aside_after as available_at, 0::bigint as id,
+    null::timestamptz as created_at
+  from queue
   union all
-  select a.merchant_id, a.wanted, a.reach, a.seen + 1, n.first, n.available_at, n.id, n.created_at
+  select a.merchant_id, a.kind, a.direction, a.wanted, a.reach, a.seen + 1, n.first, n.available_at, n.id, n.created_at
   from aside a
   cross join lateral (
     select o.available_at, o.id, o.created_at,
@@ -144,9 +168,10 @@ aside as (
       ) as first
     from public.integrations_omnisend_outbox o
     where o.merchant_id = a.merchant_id
+      and o.kind = a.kind
       and o.state = 'pending'
       and o.available_at > a.available_at and o.available_at < 'infinity'
-    order by o.available_at, o.id
+    order by o.kind, o.available_at, o.id
     limit 1
   ) n
   where a.seen < a.reach
@@ -154,11 +179,13 @@ aside as (
 picked as materialized (
   select f.id, f.merchant_id
   from (
-    select a.*, row_number() over (partition by a.merchant_id order by a.since, a.id) as place
+    select a.*, row_number() over (partition by a.merchant_id order by a.class, a.since, a.id) as place
     from (
-      select merchant_id, wanted, id, available_at, available_at as since from due where first
+      select merchant_id, wanted, id, available_at, available_at as since, direction * array_position(enum_range(kind), kind) as class
+      from due where first
       union all
-      select merchant_id, wanted, id, available_at, created_at from aside where first
+      select merchant_id, wanted, id, available_at, created_at, direction * array_position(enum_range(kind), kind)
+      from aside where first
     ) a
   ) f
   cross join lateral (
@@ -177,7 +204,7 @@ blocked as materialized (
     select id, available_at, first,
       max(seen - firsts) over m > greatest(least(20, %(patience)s), max(firsts) over m)
         or (max(seen) over m = reach and max(firsts) over m < wanted) as crowded
-    from due window m as (partition by merchant_id)
+    from due window m as (partition by merchant_id, kind)
   ) f
   cross join lateral (
     select
@@ -203,7 +230,8 @@ charged as (
       last_served_at = now()
   from gate g
   left join (select merchant_id, count(*) as rows from picked group by merchant_id) p on p.merchant_id = g.merchant_id
-  left join aside a on a.merchant_id = g.merchant_id and a.seen = a.reach
+  left join (select merchant_id, min(available_at) as available_at from aside where seen = reach group by merchant_id) a
+    on a.merchant_id = g.merchant_id
   where l.merchant_id = g.merchant_id
 )
 update public.integrations_omnisend_outbox o
@@ -332,7 +360,7 @@ lane as materialized (
   -- Failures count up to the breaker's limit, and from there by failed probes alone: what was under way when it
   -- opened failed for the same reason, and must not lengthen the pause.
   -- A probe that told nothing (handed back, or nothing to send) makes room for the next one at once.
-  select l.merchant_id, l.paused_until, l.pause_reason, r.healthy, r.pause, r.reason, r.throttle, r.extra,
+  select l.merchant_id, l.paused_until, l.pause_reason, r.healthy, r.pause, r.reason, r.throttle, r.extra, r.detail,
     greatest(l.told_until, now() + r.told) as told_until,
     case when r.healthy then 0
       else greatest(l.failures_in_row, least(l.failures_in_row + r.failures, %(breaker_failures)s))
@@ -381,5 +409,18 @@ paced as (
       theoretical_arrival_time = greatest(l.theoretical_arrival_time, now()) + n.extra * %(interval)s::interval
   from paused n
   where l.merchant_id = n.merchant_id
+),
+recorded as (
+  -- Where admins read of their events: that a lane stopped, and that it goes on. Not each probe that failed (it has a row
+  -- of its own), and not Omnisend's short waits.
+  insert into public.integrations_omnisend_logs (merchant_id, kind, name, outcome, error)
+  select n.merchant_id, 'lane', n.why, 'paused',
+    coalesce(n.detail, %(breaker_failures)s || ' requests in a row failed: events wait, and one is tried now and then until one goes through')
+  from paused n
+  where n.why <> 'THROTTLED' and n.why is distinct from n.pause_reason
+  union all
+  select n.merchant_id, 'lane', n.pause_reason, 'resumed', 'an event went through: what waits is sent'
+  from paused n
+  where n.healthy and n.why is null and n.pause_reason <> 'THROTTLED'
 )
 select id from settled;

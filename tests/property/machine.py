@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sandbox.shops import SHOPS, Shop
 from sandbox.world import Database
-from soldt_outbox.rows import OutboxRow, Outcome, Pause, PauseReason, Verdict
+from soldt_outbox.rows import Due, Kind, OutboxRow, Outcome, Pause, PauseReason, Verdict
 from soldt_outbox.sql import queries
 from soldt_outbox.store import Breaker, Budget
 from tests.property.driver import Driver, finish
@@ -167,11 +167,12 @@ class History(RuleBasedStateMachine):
         self.reference.disabled.add(shop.merchant_id)
 
     def _claim(self, worker: int, asked: list[UUID], limit: int) -> None:
-        found = finish(self.store.due_merchants())
-        self.reference.found_due(self.driver.now, found)
+        found = {due.merchant_id: due for due in finish(self.store.due_merchants())}
+        self.reference.found_due(self.driver.now, list(found))
         lanes = self.driver.lanes()
         aside = [row.id for row in self.driver.rows() if row.state == "pending" and row.available_at is None]
-        taken = finish(self.store.claim(asked, limit=limit, worker_id=f"worker-{worker}", lease=LEASE))
+        due = [found.get(merchant) or Due(merchant_id=merchant, kind=Kind.EVENT) for merchant in asked]
+        taken = finish(self.store.claim(due, limit=limit, worker_id=f"worker-{worker}", lease=LEASE))
         self.reference.claimed(
             self.driver.now, taken, asked=asked, limit=limit, lease=LEASE, lanes=lanes, aside=aside
         )

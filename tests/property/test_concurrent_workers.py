@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from sandbox.world import Database
-from soldt_outbox.rows import OutboxRow, Outcome, Verdict
+from soldt_outbox.rows import Due, OutboxRow, Outcome, Verdict
 from soldt_outbox.store import Budget, Store
 from tests.property.driver import SyncDatabase, finish
 
@@ -113,7 +112,7 @@ class Worker:
             if not merchants and not self._mine:
                 return
 
-    def _claim(self, merchants: list[UUID]) -> None:
+    def _claim(self, merchants: list[Due]) -> None:
         asked = self._rng.sample(merchants, self._rng.randint(1, len(merchants)))
         limit = self._rng.randint(1, 60)
         rows = finish(self._store.claim(asked, limit=limit, worker_id=self._name, lease=LEASE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +15,11 @@ from psycopg.types.json import Jsonb
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
+from soldt_outbox.rows import Kind
 from soldt_outbox.sql import queries
 from soldt_outbox.store import PATIENCE
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 ITEM = {
     "product_id": 102,
     "variant_id": None,
@@ -140,6 +142,8 @@ def claim_parameters(merchants: Sequence[UUID], *, limit: int) -> dict[str, Any]
     """The claim's, with a budget that is not what is tested."""
     return {
         "merchants": list(merchants),
+        "kinds": [Kind.EVENT] * len(merchants),
+        "since": [LONG_AGO] * len(merchants),
         "limit": limit,
         "worker_id": "test",
         "lease": timedelta(minutes=1),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from soldt_outbox.rows import Kind, OutboxRow, Outcome, Verdict
+from soldt_outbox.rows import Due, Kind, OutboxRow, Outcome, Verdict
 
 SHOP = UUID(int=1)
 OTHER_SHOP = UUID(int=2)
@@ -67,11 +67,12 @@ class ScriptedStore:
         self.settled.append(list(outcomes))
         return {outcome.row.id for outcome in outcomes} if answer is None else answer
 
-    async def due_merchants(self) -> list[UUID]:
-        return list(self.due)
+    async def due_merchants(self) -> list[Due]:
+        return [Due(merchant_id=merchant, kind=Kind.EVENT) for merchant in self.due]
 
     async def claim(
-        self, merchants: Sequence[UUID], *, limit: int, worker_id: str, lease: timedelta
+        self, asked: Sequence[Due], *, limit: int, worker_id: str, lease: timedelta
     ) -> list[OutboxRow]:
-        self.claims.append((list(merchants), limit))
+        merchants = [due.merchant_id for due in asked]
+        self.claims.append((merchants, limit))
         return self.on_claim(merchants, limit)

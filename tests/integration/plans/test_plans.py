@@ -30,6 +30,7 @@ pytestmark = pytest.mark.xdist_group("plans")
 DUE = "integrations_omnisend_outbox_due_idx"
 ORDER = "integrations_omnisend_outbox_order_idx"
 KEY = "integrations_omnisend_outbox_pkey"
+LEDGER = "integrations_omnisend_outbox_occurrence_key"
 LOGS = "integrations_omnisend_logs_merchant_idx"
 LOGS_KEY = "integrations_omnisend_logs_pkey"
 
@@ -177,20 +178,28 @@ def test_an_admins_lists_read_that_merchants_rows(admin: Callable[[UUID], Sessio
     theirs = owner == OWNER_OF_ONE
     shop = merchant(DEAD_LETTERS)
     with admin(owner) as session:
-        # Asked by available_at too, an index has the dead letters in their order.
+        # Asked by available_at too, the index passes over what is merely waiting. (A condition on an enum is not
+        # leakproof: under row level security no index is searched for it.)
         dead = session.explain(
             OUTBOX
             + "merchant_id = %(shop)s and state = 'dead' and available_at = 'infinity' order by id desc limit 50",
             shop=shop,
         )
         waiting = session.explain(
-            OUTBOX + "merchant_id = %(shop)s and state = 'pending' order by available_at limit 50", shop=shop
+            OUTBOX
+            + "merchant_id = %(shop)s and state = 'pending' and available_at < 'infinity' order by available_at limit 50",
+            shop=shop,
         )
         logs = session.explain(EVENTS + "merchant_id = %(shop)s order by id desc limit 50", shop=shop)
         status = session.explain(STATUS + "merchant_id = %(shop)s", shop=shop)
-    for plan, index, rows, most in ((dead, DUE, 50, 50), (waiting, DUE, 20, 2100), (logs, LOGS, 50, 250)):
+    # With statistics of an empty table, what waits is looked for among all that the merchant ever had.
+    for plan, indexes, rows, most in (
+        (dead, {DUE}, 50, 2000),
+        (waiting, {DUE, LEDGER}, 20, 2100),
+        (logs, {LOGS}, 50, 250),
+    ):
         assert not plan.whole_tables
-        assert index in plan.indexes
+        assert plan.indexes & indexes or not theirs
         assert plan.rows == (rows if theirs else 0)
         assert plan.rows_touched <= most
     assert status.rows == theirs

@@ -73,7 +73,7 @@ async def _a_round(bench: Bench) -> None:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
 
-    async def note(seconds: float, stopping: asyncio.Event) -> None:
+    async def note(seconds: float, *_: asyncio.Event) -> None:
         made.pauses.append(seconds)
         made.signals.count("pauses")
         await asyncio.sleep(0)
@@ -168,8 +168,8 @@ async def test_merchants_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(claiming, "SCAN_SHARE", 1e-9)  # one scan, and then what it found in turn
     bench.store.due = [UUID(int=n) for n in (11, 12, 13, 14)]
 
-    def claim(merchants: Sequence[UUID], _limit: int) -> list[OutboxRow]:
-        rows = [row(merchant_id=m) for m in merchants]
+    def claim(merchants: Sequence[UUID], limit: int) -> list[OutboxRow]:
+        rows = [row(merchant_id=m) for m in merchants for _ in range(limit // 2)]
         asyncio.get_running_loop().call_soon(bench.settle, rows)
         return rows
 
@@ -178,9 +178,9 @@ async def test_merchants_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatc
         await bench.signals.reached("claims", 4)
     assert [[m.int for m in asked] for asked, _ in bench.store.claims[:4]] == [
         [11, 12],
-        [13, 14],
-        [11, 12],
-        [13, 14],
+        [13, 11],
+        [14, 12],
+        [13, 11],
     ]
 
 

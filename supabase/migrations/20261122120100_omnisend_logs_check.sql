@@ -1,0 +1,3 @@
+-- Holds for the rows that were there before, too. By itself, since it reads them all and locks out nobody.
+
+alter table public.integrations_omnisend_logs validate constraint integrations_omnisend_logs_kind_check;
