@@ -18,7 +18,7 @@ from cli.looking import dead_command, logs_command, status_command
 from cli.playing import demo_command, sandbox_command
 from cli.retrying import retry_command
 from cli.terminal import Exit, Failure, say
-from cli.upkeep import migrate_command, prune_command
+from cli.upkeep import migrate_command, prune_command, wake_up_command
 from soldt_outbox.errors import (
     ConfigurationError,
     KeyRingError,
@@ -97,6 +97,7 @@ def _register() -> None:
         ("rotate-keys", rotate_keys_command, _KEYS),
         ("encrypt-credentials", encrypt_credentials_command, _KEYS),
         ("prune", prune_command, _KEYS),
+        ("wake-up", wake_up_command, _KEYS),
         ("sandbox", sandbox_command, _TRYING),
         ("demo", demo_command, _TRYING),
     ):

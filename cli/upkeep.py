@@ -1,8 +1,9 @@
-"""``migrate`` and ``prune``."""
+"""``migrate``, ``wake-up`` and ``prune``."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 import psycopg
@@ -11,6 +12,7 @@ import typer
 from cli.session import JsonOption, load_settings, outbox, owner_connection, run
 from cli.terminal import Exit, answer, answer_json, progress
 from soldt_outbox.administration.retention import Pruned, prunable, prune
+from soldt_outbox.administration.waking import switch_wake_ups, wake_ups
 from soldt_outbox.errors import SchemaError
 from soldt_outbox.migrations import apply_migrations, migrations, pending_migrations
 from soldt_outbox.settings import Settings
@@ -58,6 +60,52 @@ def migrate_command(
         answer("the outbox's tables are up to date")
     if waiting:
         raise typer.Exit(Exit.WRONG)
+
+
+class Switch(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+def wake_up_command(
+    switch: Annotated[
+        Switch | None, typer.Argument(help="on or off; without it, only say how it stands.")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an event's commit wake workers at once (WORKER_WAKE_UP=notify), or leave them to their polls (the default).
+
+    Workers that poll see an event within 50 milliseconds while events arrive, and within a second when none did. Woken, they
+    see it within some milliseconds; each order's commit pays for it (`python -m benchmarks writers` says how much). Needs
+    the tables' owner (on Supabase `postgres`), and waits at most four seconds for a moment without writers.
+
+    Examples:
+      soldt-outbox wake-up
+      soldt-outbox wake-up on
+
+    Exit codes: 0 done; 2 a wrong setting, no database, or not the owner.
+    """
+    with owner_connection(load_settings()) as conn:
+        conn.autocommit = True
+        try:
+            is_on = wake_ups(conn) if switch is None else switch_wake_ups(conn, on=switch is Switch.ON)
+        except psycopg.errors.InsufficientPrivilege:
+            raise SchemaError(
+                "this needs the owner of the tables: let DATABASE_URL log in as postgres"
+            ) from None
+        except psycopg.errors.LockNotAvailable:
+            raise SchemaError(
+                "the outbox was in use for as long as this may wait; nothing was changed, try again"
+            ) from None
+    if as_json:
+        answer_json({"wake_up": is_on})
+    else:
+        answer(
+            "events wake the workers that listen (WORKER_WAKE_UP=notify)"
+            if is_on
+            else "events wake nobody: workers poll"
+        )
 
 
 def _print_status(waiting: set[str]) -> None:

@@ -48,6 +48,14 @@ class Settings(BaseSettings):
         le=MAX_PROCESSES,
         description="Processes that `python -m worker` starts: one for each core, as each is bound by one. Three connections each.",
     )
+    worker_wake_up: Literal["poll", "notify"] = Field(
+        default="poll",
+        description="How workers learn of new rows. notify: at once, for a lock in every order's commit; first `soldt-outbox wake-up on`.",
+    )
+    listen_database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="With notify: a direct or session-mode connection to listen on, where DATABASE_URL is none.",
+    )
     lease_seconds: int = Field(
         default=60,
         ge=30,

@@ -33,6 +33,7 @@ from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import PASSING, Settler
 from worker.shops import Shops, Surroundings
 from worker.telemetry import Statistics
+from worker.waking import Listener
 
 log = structlog.get_logger()
 
@@ -130,6 +131,7 @@ class Worker:
             worker_id=self._worker_id,
             version=__version__,
         )
+        listener = self._listener(claimer)
         log.info(
             "started",
             worker_id=self._worker_id,
@@ -140,6 +142,8 @@ class Worker:
             settling = tasks.create_task(self._settler.run(), name="settler")
             leases = keep_leases(self._store, self._holdings, self.statistics, lease=self._lease)
             background = [tasks.create_task(chore) for chore in (*maintenance.chores(), leases)]
+            if listener is not None:
+                background.append(tasks.create_task(listener.run(), name="listener"))
             senders = [
                 tasks.create_task(self._send_for_ever(sender), name=f"sender-{n}")
                 for n in range(self._settings.worker_concurrency)
@@ -174,6 +178,12 @@ class Worker:
             hand_on=hand_on,
         )
         return claimer
+
+    def _listener(self, claimer: Claimer) -> Listener | None:
+        if self._settings.worker_wake_up != "notify":
+            return None
+        url = self._settings.listen_database_url or self._settings.database_url
+        return Listener(url.get_secret_value(), claimer.wake, application_name=self._worker_id)
 
     async def _around(self, shops: Shops, rows: Sequence[OutboxRow]) -> Surroundings:
         """What sending takes; waits for a database out of reach as long as the leases last."""

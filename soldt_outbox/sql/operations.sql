@@ -2,7 +2,8 @@
 
 -- name: check_schema
 -- Which of this project's tables exist, the newest columns and functions: a schema older than the code lacks some.
-select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is not null)::int as present
+select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is not null)::int
+  + (to_regprocedure('omnisend_private.wake_workers()') is not null)::int as present
 from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
@@ -160,3 +161,14 @@ delete from public.integrations_omnisend_workers where worker_id = %(worker_id)s
 select omnisend_private.oldest_snapshot_seconds() as oldest_snapshot_seconds,
   n_dead_tup as dead_tuples, n_live_tup as live_tuples
 from pg_stat_user_tables where relid = 'public.integrations_omnisend_outbox'::regclass;
+
+-- name: wake_ups
+-- Whether an event's commit notifies workers that listen.
+select tgenabled <> 'D' from pg_trigger
+where tgrelid = to_regclass('public.integrations_omnisend_outbox') and tgname = 'integrations_omnisend_wake_workers';
+
+-- name: enable_wake_ups
+alter table public.integrations_omnisend_outbox enable trigger integrations_omnisend_wake_workers;
+
+-- name: disable_wake_ups
+alter table public.integrations_omnisend_outbox disable trigger integrations_omnisend_wake_workers;
