@@ -8,21 +8,19 @@ arrive until the last row is settled.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
 
+from benchmarks.shops import connect_merchants
+from benchmarks.worker_process import ROOT, running_worker
 from sandbox.omnisend import StandInProcess
 from sandbox.postgres import PostgresServer
 from sandbox.world import Database, prepare_database
@@ -38,7 +36,6 @@ PROCESSES = (1, 2)
 ROUNDS = 3
 BAR = 0.50
 _TIMEOUT_S = 180.0
-_NAMESPACE = UUID("6b7b3f56-5a0f-4d0a-9f0a-2f6d1f9b9a11")
 
 # Orders as SOLDT's browser writes them; every merchant is its own customers' world.
 _ORDERS = """
@@ -78,7 +75,7 @@ def run(*, rows: int = ROWS, rounds: int = ROUNDS, say: object = print) -> Drain
     bare: list[float] = []
     with PostgresServer(durable=True) as server, StandInProcess("--rate-limit", "0") as standin:
         database = prepare_database(server, "bench")
-        keys = _merchants(database, standin, KeyRing.parse(ring))
+        keys = connect_merchants(database, ring, MERCHANTS, new_key=lambda: standin.control.add_brand().key)
         for number in range(1, rounds + 1):
             for processes in PROCESSES if number % 2 else PROCESSES[::-1]:
                 _write(database, rows)
@@ -91,26 +88,6 @@ def run(*, rows: int = ROWS, rounds: int = ROUNDS, say: object = print) -> Drain
                 )
                 say(f"drain {number}/{rounds}: {drained}; bare loop {bare[-1]:,.0f} requests/s")
     return DrainResult(worker=worker, bare=bare)
-
-
-def _merchants(database: Database, standin: StandInProcess, ring: KeyRing) -> dict[UUID, str]:
-    keys = {}
-    with database.connect(database.superuser) as conn:
-        owner = conn.execute("select owner_id from public.merchants limit 1").fetchone()
-        assert owner is not None  # noqa: S101
-        for number in range(MERCHANTS):
-            merchant = uuid5(_NAMESPACE, str(number))
-            key = standin.control.add_brand().key
-            conn.execute(
-                "insert into public.merchants (id, owner_id, store_name, slug) values (%s, %s, %s, %s)",
-                [merchant, owner[0], f"Bench {number}", f"bench-{number}"],
-            )
-            conn.execute(
-                "insert into public.integrations_omnisend (merchant_id, api_key_enc) values (%s, %s)",
-                [merchant, ring.encrypt(key, merchant_id=merchant, column="api_key_enc")],
-            )
-            keys[merchant] = key
-    return keys
 
 
 def _write(database: Database, rows: int) -> None:
@@ -144,7 +121,7 @@ def _bare(standin: StandInProcess, bodies: list[tuple[str, bytes]]) -> float:
         file.write(b"\n".join(key.encode() + b" " + body for key, body in bodies))
         file.flush()
         command = [sys.executable, "-m", "benchmarks.bare_loop", standin.url, str(CONCURRENCY), file.name]
-        subprocess.run(command, check=True, timeout=_TIMEOUT_S, cwd=Path(__file__).parent.parent)
+        subprocess.run(command, check=True, timeout=_TIMEOUT_S, cwd=ROOT)
     total = standin.control.summary().total
     assert total.accepted == len(bodies), total  # noqa: S101
     return len(bodies) / (total.last_arrival - total.first_arrival)
@@ -153,7 +130,7 @@ def _bare(standin: StandInProcess, bodies: list[tuple[str, bytes]]) -> float:
 def _worker(database: Database, standin: StandInProcess, ring: str, rows: int, processes: int) -> float:
     standin.control.reset()
     with (
-        _running_worker(database, standin, ring, processes),
+        running_worker(database, standin.url, ring, processes=processes, concurrency=CONCURRENCY),
         database.connect(database.superuser, autocommit=True) as conn,
     ):
         standin.control.wait_for(rows, of="accepted", timeout_s=_TIMEOUT_S)
@@ -162,27 +139,6 @@ def _worker(database: Database, standin: StandInProcess, ring: str, rows: int, p
     total = standin.control.summary().total
     assert total.accepted == total.unique == rows, total  # noqa: S101
     return rows / (settled - total.first_arrival)
-
-
-@contextmanager
-def _running_worker(database: Database, standin: StandInProcess, ring: str, processes: int) -> Iterator[None]:
-    environment = os.environ | {
-        "DATABASE_URL": database.url("omnisend_worker"),
-        "OUTBOX_ENCRYPTION_KEYS": ring,
-        "OMNISEND_BASE_URL": standin.url,
-        "OMNISEND_REQUESTS_PER_MINUTE": "100000000",
-        "WORKER_CONCURRENCY": str(CONCURRENCY),
-        "WORKER_PROCESSES": str(processes),
-        "LOG_LEVEL": "warning",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker"], env=environment, cwd=Path(__file__).parent.parent
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def _wait_until_settled(conn: psycopg.Connection) -> None:
