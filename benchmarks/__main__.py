@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from benchmarks import drain, writers
+from benchmarks import budget, drain, fairness, latency, memory, writers
 from benchmarks.report import Bar, Cell, table, this_machine, write
 
 Suite = Callable[[argparse.Namespace], Iterator[Cell]]
@@ -44,7 +44,39 @@ def run_drain(options: argparse.Namespace) -> Iterator[Cell]:
         )
 
 
-SUITES: dict[str, Suite] = {"writers": run_writers, "drain": run_drain}
+def run_latency(options: argparse.Namespace) -> Iterator[Cell]:
+    """How long an event takes from commit to arrival, at a steady rate."""
+    return latency.cells(latency.Settings() if _full(options) else latency.Settings(seconds=10), say)
+
+
+def run_fairness(options: argparse.Namespace) -> Iterator[Cell]:
+    """What quiet merchants notice of another's backlog."""
+    short = fairness.Settings(flood=10_000, seconds=8, rounds=1)
+    return fairness.cells(fairness.Settings() if _full(options) else short, say)
+
+
+def run_memory(options: argparse.Namespace) -> Iterator[Cell]:
+    """The most memory a worker holds with a million rows due."""
+    return memory.cells(memory.Settings() if _full(options) else memory.Settings(rows=100_000), say)
+
+
+def run_budget(options: argparse.Namespace) -> Iterator[Cell]:
+    """What one brand gets from ten workers in any minute."""
+    return budget.cells(budget.Settings() if _full(options) else budget.Settings(seconds=70), say)
+
+
+def _full(options: argparse.Namespace) -> bool:
+    return bool(getattr(options, "full", False))
+
+
+SUITES: dict[str, Suite] = {
+    "writers": run_writers,
+    "drain": run_drain,
+    "latency": run_latency,
+    "fairness": run_fairness,
+    "memory": run_memory,
+    "budget": run_budget,
+}
 
 
 def main() -> int:
