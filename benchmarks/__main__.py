@@ -57,7 +57,9 @@ def run_fairness(options: argparse.Namespace) -> Iterator[Cell]:
 
 def run_memory(options: argparse.Namespace) -> Iterator[Cell]:
     """The most memory a worker holds with a million rows due."""
-    return memory.cells(memory.Settings() if _full(options) else memory.Settings(rows=100_000), say)
+    return memory.cells(
+        memory.Settings() if _full(options) else memory.Settings(rows=100_000, seconds=8), say
+    )
 
 
 def run_budget(options: argparse.Namespace) -> Iterator[Cell]:

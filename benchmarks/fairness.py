@@ -26,10 +26,7 @@ from soldt_outbox.credentials import KeyRing
 BAR: Final = Bar("at most", 1.5)
 QUIET: Final = range(1, 50)  # one event a second each
 FLOODED: Final = range(1)
-BUDGETS: Final[Mapping[str, Mapping[str, str]]] = {
-    "budget of 400 a minute": {"OMNISEND_REQUESTS_PER_MINUTE": "400"},
-    "no budget": {},
-}
+BUDGETS: Final = {"budget of 400 a minute": 400, "no budget": 100_000_000}
 
 _WARM_UP_S: Final = 1.0  # of each run, not counted: shops looked up, connections opened
 _READY_S: Final = 30.0
@@ -87,7 +84,7 @@ def _cell(world: World, name: str, settings: Settings, say: Say) -> Cell:
     )
 
 
-def _run(world: World, budget: Mapping[str, str], flood: int, seconds: float) -> Waits:
+def _run(world: World, budget: int, flood: int, seconds: float) -> Waits:
     """The quiet merchants' waits, as far as rows of the flood were being sent all the while."""
     orders.forget_all(world.database)
     world.sink.reset()
@@ -96,7 +93,10 @@ def _run(world: World, budget: Mapping[str, str], flood: int, seconds: float) ->
     writer = SteadyWriter(
         orders.__name__, world.database.url(), rate=len(QUIET), seconds=_WARM_UP_S + seconds, merchants=QUIET
     )
-    with writer, running_worker(world.database, world.sink.url, world.ring, **budget):
+    worker = running_worker(
+        world.database, world.sink.url, world.ring, OMNISEND_REQUESTS_PER_MINUTE=str(budget)
+    )
+    with writer, worker:
         world.sink.wait_for(2 if flood else 1, timeout_s=_READY_S)
         writer.go()
         written = writer.written()
