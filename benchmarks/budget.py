@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks import orders
+from benchmarks.backlog import write_orders
 from benchmarks.report import Bar, Cell, Say
 from benchmarks.shops import connect_merchants
 from benchmarks.worker_process import running_worker
@@ -79,7 +79,7 @@ def _arrivals(
     keys = iter(brands)
     database, ring = prepare_database(server, "budget"), KeyRing.generate("bench")
     connect_merchants(database, ring, settings.brands, new_key=lambda: next(keys).key)
-    orders.write_backlog(database, settings.brands * settings.rows, merchants=range(settings.brands))
+    write_orders(database, rows=settings.brands * settings.rows, merchants=settings.brands)
     with ExitStack() as stack:
         for _ in range(WORKERS):
             stack.enter_context(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import orders
+from benchmarks.backlog import write_orders
 from benchmarks.report import Bar, Cell, Say
 from benchmarks.shops import connect_merchants
 from benchmarks.sink import SinkProcess
@@ -44,7 +44,7 @@ def cells(settings: Settings, say: Say) -> Iterator[Cell]:
         connect_merchants(database, ring, settings.merchants)
         idle = _idle(database, sink, ring)
         say(f"memory: an idle worker held {idle:.0f} MB at most; writing {settings.rows:,} orders")
-        orders.write_backlog(database, settings.rows, merchants=range(settings.merchants))
+        write_orders(database, rows=settings.rows, merchants=settings.merchants)
         peak, sent = _draining(database, sink, ring, settings.seconds)
         yield Cell(
             name=name,
