@@ -3,8 +3,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.bench-installed
 
-.PHONY: help demo test check lint format bench sandbox lock parts clean
+.PHONY: help demo test check lint format bench bench-full sandbox lock parts clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 ## /' | column -t -s '##' 2>/dev/null || grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -36,8 +37,15 @@ format: $(STAMP) ## put the code into the project's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## ratios side by side: what the trigger costs, how fast a backlog drains
+$(BENCH_STAMP): $(STAMP) requirements/bench.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(BENCH_STAMP) ## ratios side by side: what the trigger costs, how fast a backlog drains, beside other queues
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(BENCH_STAMP) ## the same with full row counts
+	@$(BIN)/python -m benchmarks --full $(ARGS)
 
 parts: ## the optional Node parts of the tests: PostgREST and the Supabase CLI
 	npm ci --prefix tests/parts --no-audit --no-fund
@@ -46,6 +54,8 @@ lock: ## recompute requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra supabase -o requirements/worker.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra supabase --extra sandbox --group dev \
 		-c requirements/worker.txt -o requirements/dev.txt pyproject.toml requirements/build.in
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group pyproject.toml:bench \
+		-c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## remove what was set up and built
 	rm -rf .venv node_modules tests/parts/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build .run

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from benchmarks import drain, writers
-from benchmarks.report import Bar, Cell, table, this_machine, write
+from benchmarks import budget, contest, drain, fairness, latency, memory, scaling, writers
+from benchmarks.report import Cell, table, this_machine, write
 
 Suite = Callable[[argparse.Namespace], Iterator[Cell]]
 
@@ -21,30 +20,62 @@ def say(line: str) -> None:
 def run_writers(options: argparse.Namespace) -> Iterator[Cell]:
     """What the trigger costs a checkout (about 3 minutes)."""
     settings = writers.Settings(
-        rounds=options.rounds, seconds=options.seconds, requests=options.requests, protocol=options.protocol
+        rounds=options.rounds or 7,
+        seconds=options.seconds,
+        requests=options.requests,
+        protocol=options.protocol,
     )
     return writers.cells(settings, say)
 
 
 def run_drain(options: argparse.Namespace) -> Iterator[Cell]:
-    """How fast a worker drains a backlog, against a bare loop of the same client (about 2 minutes)."""
-    result = drain.run(rows=options.rows, say=say)
-    for processes, rates in result.worker.items():
-        yield Cell(
-            name=f"drain: {options.rows:,} rows of {drain.MERCHANTS} merchants, {processes} process{'es' if processes > 1 else ''} / bare loop",
-            value=result.ratio(processes),
-            bar=Bar("at least", drain.BAR) if processes == 1 else None,
-            against="durable embedded PostgreSQL, the stand-in without faults; the same client posting the same bodies",
-            figures={
-                "worker rows/s": statistics.median(rates),
-                "bare requests/s": statistics.median(result.bare),
-                "rounds worker": rates,
-                "rounds bare": result.bare,
-            },
-        )
+    """How fast a worker drains a backlog at the stand-in, against a bare loop of the same client (about 2 minutes)."""
+    return drain.cells(drain.Settings(rows=options.rows or 20_000, rounds=options.rounds or 3), say)
 
 
-SUITES: dict[str, Suite] = {"writers": run_writers, "drain": run_drain}
+def run_contest(options: argparse.Namespace) -> Iterator[Cell]:
+    """How fast it drains at the sink, beside other queues on PostgreSQL (about 6 minutes; in full about 30)."""
+    rows = options.rows or (50_000 if options.full else 10_000)
+    return contest.cells(contest.Settings(rows=rows, rounds=options.rounds or 3), say)
+
+
+def run_scaling(options: argparse.Namespace) -> Iterator[Cell]:
+    """What two and four processes send where an answer takes 100 ms, against one (about 2 minutes)."""
+    rows = 6_000 if options.full else 3_000
+    return scaling.cells(scaling.Settings(rows_per_process=rows, rounds=options.rounds or 3), say)
+
+
+def run_latency(options: argparse.Namespace) -> Iterator[Cell]:
+    """How long an event takes from commit to arrival, at a steady rate, beside other queues (about 3 minutes; in full 11)."""
+    return latency.cells(latency.Settings(seconds=60 if options.full else 10), say)
+
+
+def run_fairness(options: argparse.Namespace) -> Iterator[Cell]:
+    """What quiet merchants notice of another's backlog (about a minute; in full 7)."""
+    short = fairness.Settings(flood=10_000, seconds=8, rounds=options.rounds or 1)
+    return fairness.cells(fairness.Settings(rounds=options.rounds or 3) if options.full else short, say)
+
+
+def run_memory(options: argparse.Namespace) -> Iterator[Cell]:
+    """The most memory a worker holds with 100,000 rows due, in full a million (half a minute; in full 2)."""
+    return memory.cells(memory.Settings() if options.full else memory.Settings(rows=100_000, seconds=8), say)
+
+
+def run_budget(options: argparse.Namespace) -> Iterator[Cell]:
+    """What one brand gets from ten workers in any minute (80 seconds; in full 160)."""
+    return budget.cells(budget.Settings(seconds=150 if options.full else 70), say)
+
+
+SUITES: dict[str, Suite] = {
+    "writers": run_writers,
+    "drain": run_drain,
+    "contest": run_contest,
+    "scaling": run_scaling,
+    "latency": run_latency,
+    "fairness": run_fairness,
+    "memory": run_memory,
+    "budget": run_budget,
+}
 
 
 def main() -> int:
@@ -76,9 +107,8 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{' or '.join(SUITES)}; default: all")
-    parser.add_argument(
-        "--rounds", type=int, default=7, help="pairs of runs per number of sessions (default: 7)"
-    )
+    parser.add_argument("--full", action="store_true", help="full row counts, which take longer")
+    parser.add_argument("--rounds", type=int, help="turns that everybody takes (default: the suite's own)")
     parser.add_argument("--seconds", type=int, default=3, help="length of a writers' run (default: 3)")
     parser.add_argument(
         "--requests", type=int, default=1500, help="orders through PostgREST on either side (default: 1500)"
@@ -89,7 +119,7 @@ def _options() -> argparse.Namespace:
         default="extended",
         help="how statements reach the server (default: extended)",
     )
-    parser.add_argument("--rows", type=int, default=drain.ROWS, help=f"rows to drain (default: {drain.ROWS})")
+    parser.add_argument("--rows", type=int, help="rows to drain (default: the suite's own)")
     options = parser.parse_args()
     unknown = set(options.suites) - set(SUITES)
     if unknown:

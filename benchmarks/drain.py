@@ -8,185 +8,99 @@ arrive until the last row is settled.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid5
+from typing import Final
 
-import psycopg
-from psycopg.rows import dict_row
-
+from benchmarks.backlog import file_of, ready_bodies, wait_until_settled, write_orders
+from benchmarks.report import Bar, Cell, Say
+from benchmarks.shops import connect_merchants
+from benchmarks.worker_process import ROOT, running_worker
 from sandbox.omnisend import StandInProcess
 from sandbox.postgres import PostgresServer
 from sandbox.world import Database, prepare_database
 from soldt_outbox.credentials import KeyRing
-from soldt_outbox.omnisend.dialects import V5
-from soldt_outbox.omnisend.mapping import map_event
-from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, OutboxRow
 
-ROWS = 20_000
-MERCHANTS = 50
-CONCURRENCY = 64
-PROCESSES = (1, 2)
-ROUNDS = 3
-BAR = 0.50
-_TIMEOUT_S = 180.0
-_NAMESPACE = UUID("6b7b3f56-5a0f-4d0a-9f0a-2f6d1f9b9a11")
-
-# Orders as SOLDT's browser writes them; every merchant is its own customers' world.
-_ORDERS = """
-insert into public.orders (merchant_id, customer_email, customer_name, customer_phone, shipping_address, items,
-  subtotal, shipping, tax, total, payment_method, notes)
-select m.id, 'customer' || n || '@example.com', 'Thandi Nkosi', '082 123 ' || lpad((n %% 10000)::text, 4, '0'),
-  '{"address": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postalCode": "8001"}',
-  '[{"product_id": 901, "variant_id": 77, "title": "Linen shirt", "variant_title": "M / Blue", "quantity": 2, "price": 349.5, "subtotal": 699.0},
-    {"product_id": 902, "variant_id": null, "title": "Socks", "variant_title": null, "quantity": 1, "price": 49.99, "subtotal": 49.99}]',
-  748.99, 60, 0, 808.99, 'card', 'Please ring the bell'
-from generate_series(1, %(rows)s) as n
-join public.merchants m on m.slug = 'bench-' || (n %% %(merchants)s)
-"""
-
-_ROWS = """
-select o.*, coalesce(o.payload, omnisend_private.placed_order(o.id)) as payload
-from public.integrations_omnisend_outbox o
-order by o.id
-"""
+CONCURRENCY: Final = 64
+PROCESSES: Final = (1, 2)
+BAR: Final = Bar("at least", 0.50)
+_TIMEOUT_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrainResult:
+class Settings:
+    rows: int = 20_000
+    merchants: int = 50
+    rounds: int = 3
+
+
+def cells(settings: Settings, say: Say) -> Iterator[Cell]:
+    """A cell for each number of processes."""
+    worker, bare = _measure(settings, say)
+    for processes, rates in worker.items():
+        yield Cell(
+            name=f"drain: {settings.rows:,} rows of {settings.merchants} merchants at the stand-in, "
+            f"{processes} process{'es' if processes > 1 else ''} / bare loop",
+            value=statistics.median(w / b for w, b in zip(rates, bare, strict=True)),
+            bar=BAR if processes == 1 else None,
+            against="durable embedded PostgreSQL, the stand-in without faults; the same client posting the same bodies",
+            figures={
+                "worker rows/s": statistics.median(rates),
+                "bare requests/s": statistics.median(bare),
+                "rounds worker": rates,
+                "rounds bare": bare,
+            },
+        )
+
+
+def _measure(settings: Settings, say: Say) -> tuple[dict[int, list[float]], list[float]]:
     """Rows per second of each round, by number of processes, and of the bare loop beside it."""
-
-    worker: dict[int, list[float]]
-    bare: list[float]
-
-    def ratio(self, processes: int) -> float:
-        return statistics.median(w / b for w, b in zip(self.worker[processes], self.bare, strict=True))
-
-
-def run(*, rows: int = ROWS, rounds: int = ROUNDS, say: object = print) -> DrainResult:
-    """Measure. ``say`` is called with a line of progress now and then."""
     ring = KeyRing.generate("bench")
     worker: dict[int, list[float]] = {count: [] for count in PROCESSES}
     bare: list[float] = []
     with PostgresServer(durable=True) as server, StandInProcess("--rate-limit", "0") as standin:
         database = prepare_database(server, "bench")
-        keys = _merchants(database, standin, KeyRing.parse(ring))
-        for number in range(1, rounds + 1):
-            for processes in PROCESSES if number % 2 else PROCESSES[::-1]:
-                _write(database, rows)
-                if processes == PROCESSES[0]:
-                    bare.append(_bare(standin, _bodies(database, keys)))
-                worker[processes].append(_worker(database, standin, ring, rows, processes))
-            if callable(say):
-                drained = ", ".join(
-                    f"{rates[-1]:,.0f} rows/s with {count}" for count, rates in worker.items()
-                )
-                say(f"drain {number}/{rounds}: {drained}; bare loop {bare[-1]:,.0f} requests/s")
-    return DrainResult(worker=worker, bare=bare)
-
-
-def _merchants(database: Database, standin: StandInProcess, ring: KeyRing) -> dict[UUID, str]:
-    keys = {}
-    with database.connect(database.superuser) as conn:
-        owner = conn.execute("select owner_id from public.merchants limit 1").fetchone()
-        assert owner is not None  # noqa: S101
-        for number in range(MERCHANTS):
-            merchant = uuid5(_NAMESPACE, str(number))
-            key = standin.control.add_brand().key
-            conn.execute(
-                "insert into public.merchants (id, owner_id, store_name, slug) values (%s, %s, %s, %s)",
-                [merchant, owner[0], f"Bench {number}", f"bench-{number}"],
-            )
-            conn.execute(
-                "insert into public.integrations_omnisend (merchant_id, api_key_enc) values (%s, %s)",
-                [merchant, ring.encrypt(key, merchant_id=merchant, column="api_key_enc")],
-            )
-            keys[merchant] = key
-    return keys
-
-
-def _write(database: Database, rows: int) -> None:
-    with database.connect(database.superuser, autocommit=True) as conn:
-        conn.execute(
-            "truncate public.integrations_omnisend_outbox, public.integrations_omnisend_logs, public.orders"
+        keys = connect_merchants(
+            database, ring, settings.merchants, new_key=lambda: standin.control.add_brand().key
         )
-        conn.execute(_ORDERS, {"rows": rows, "merchants": MERCHANTS})
-        conn.execute("vacuum analyze public.integrations_omnisend_outbox")
+        for number in range(1, settings.rounds + 1):
+            for processes in PROCESSES if number % 2 else PROCESSES[::-1]:
+                write_orders(database, rows=settings.rows, merchants=settings.merchants)
+                if processes == PROCESSES[0]:
+                    with file_of(ready_bodies(database, keys)) as file:
+                        bare.append(_bare(standin, file, settings.rows))
+                worker[processes].append(_worker(database, standin, ring, settings.rows, processes))
+            drained = ", ".join(f"{rates[-1]:,.0f} rows/s with {count}" for count, rates in worker.items())
+            say(f"drain {number}/{settings.rounds}: {drained}; bare loop {bare[-1]:,.0f} requests/s")
+    return worker, bare
 
 
-def _bodies(database: Database, keys: dict[UUID, str]) -> list[tuple[str, bytes]]:
-    """What the worker will send, mapped beforehand."""
-    bodies = []
-    with psycopg.connect(database.url(database.superuser), row_factory=dict_row) as conn:
-        for row in conn.execute(_ROWS):
-            fields = {name: row[name] for name in OutboxRow.__struct_fields__ if name in row}
-            fields |= {"kind": Kind(row["kind"]), "expired": False, "lease_token": row["merchant_id"]}
-            profile = MerchantProfile(
-                merchant_id=row["merchant_id"], storefront_url="https://soldt.co.za/s/bench"
-            )
-            request = map_event(OutboxRow(**fields), profile, {}, V5)
-            assert isinstance(request, OmnisendRequest)  # noqa: S101
-            bodies.append((keys[row["merchant_id"]], request.body))
-    return bodies
-
-
-def _bare(standin: StandInProcess, bodies: list[tuple[str, bytes]]) -> float:
+def _bare(standin: StandInProcess, file: Path, rows: int) -> float:
     standin.control.reset()
-    with tempfile.NamedTemporaryFile(suffix=".bodies") as file:
-        file.write(b"\n".join(key.encode() + b" " + body for key, body in bodies))
-        file.flush()
-        command = [sys.executable, "-m", "benchmarks.bare_loop", standin.url, str(CONCURRENCY), file.name]
-        subprocess.run(command, check=True, timeout=_TIMEOUT_S, cwd=Path(__file__).parent.parent)
+    run_bare_loop(standin.url, file)
     total = standin.control.summary().total
-    assert total.accepted == len(bodies), total  # noqa: S101
-    return len(bodies) / (total.last_arrival - total.first_arrival)
+    assert total.accepted == rows, total  # noqa: S101
+    return rows / (total.last_arrival - total.first_arrival)
+
+
+def run_bare_loop(url: str, file: Path) -> None:
+    """Post everything in ``file`` by a process of its own, with as many requests under way as a worker has."""
+    command = [sys.executable, "-m", "benchmarks.bare_loop", url, str(CONCURRENCY), str(file)]
+    subprocess.run(command, check=True, timeout=_TIMEOUT_S, cwd=ROOT)
 
 
 def _worker(database: Database, standin: StandInProcess, ring: str, rows: int, processes: int) -> float:
     standin.control.reset()
     with (
-        _running_worker(database, standin, ring, processes),
+        running_worker(database, standin.url, ring, processes=processes, concurrency=CONCURRENCY),
         database.connect(database.superuser, autocommit=True) as conn,
     ):
         standin.control.wait_for(rows, of="accepted", timeout_s=_TIMEOUT_S)
-        _wait_until_settled(conn)
-        settled = time.monotonic()
+        settled = wait_until_settled(conn, timeout_s=_TIMEOUT_S)
     total = standin.control.summary().total
     assert total.accepted == total.unique == rows, total  # noqa: S101
     return rows / (settled - total.first_arrival)
-
-
-@contextmanager
-def _running_worker(database: Database, standin: StandInProcess, ring: str, processes: int) -> Iterator[None]:
-    environment = os.environ | {
-        "DATABASE_URL": database.url("omnisend_worker"),
-        "OUTBOX_ENCRYPTION_KEYS": ring,
-        "OMNISEND_BASE_URL": standin.url,
-        "OMNISEND_REQUESTS_PER_MINUTE": "100000000",
-        "WORKER_CONCURRENCY": str(CONCURRENCY),
-        "WORKER_PROCESSES": str(processes),
-        "LOG_LEVEL": "warning",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker"], env=environment, cwd=Path(__file__).parent.parent
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_until_settled(conn: psycopg.Connection) -> None:
-    while conn.execute(
-        "select 1 from public.integrations_omnisend_outbox where state = 'pending' limit 1"
-    ).fetchone():
-        time.sleep(0.01)
