@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from benchmarks import budget, contest, drain, fairness, latency, memory, scaling, writers
+from benchmarks import budget, contest, drain, fairness, latency, memory, scaling, size, writers
 from benchmarks.report import Cell, table, this_machine, write
 
 Suite = Callable[[argparse.Namespace], Iterator[Cell]]
@@ -56,6 +57,12 @@ def run_fairness(options: argparse.Namespace) -> Iterator[Cell]:
     return fairness.cells(fairness.Settings(rounds=options.rounds or 3) if options.full else short, say)
 
 
+def run_size(options: argparse.Namespace) -> Iterator[Cell]:
+    """What taking and settling a row costs as tables and backlogs grow (about 2 minutes; in full 15)."""
+    settings = size.FULL if options.full else size.Settings()
+    return size.cells(replace(settings, rounds=options.rounds or settings.rounds), say)
+
+
 def run_memory(options: argparse.Namespace) -> Iterator[Cell]:
     """The most memory a worker holds with 100,000 rows due, in full a million (half a minute; in full 2)."""
     return memory.cells(memory.Settings() if options.full else memory.Settings(rows=100_000, seconds=8), say)
@@ -73,6 +80,7 @@ SUITES: dict[str, Suite] = {
     "scaling": run_scaling,
     "latency": run_latency,
     "fairness": run_fairness,
+    "size": run_size,
     "memory": run_memory,
     "budget": run_budget,
 }

@@ -18,6 +18,7 @@ from benchmarks.shops import connect_merchants
 from benchmarks.worker_process import ROOT, running_worker
 from sandbox.postgres import Server
 from sandbox.world import prepare_database
+from soldt_outbox.administration.waking import switch_wake_ups
 from soldt_outbox.credentials import KeyRing
 
 _FILL_S = 60.0
@@ -48,8 +49,8 @@ def worker(server: Server, name: str, *, merchants: int, notify: bool) -> Sender
     ring = KeyRing.generate("bench")
     connect_merchants(database, ring, merchants)
     if notify:
-        with database.connect(database.superuser, autocommit=True) as conn:
-            conn.execute(f"alter database {database.name} set omnisend.notify = 'on'")
+        with database.connect(autocommit=True) as conn:
+            switch_wake_ups(conn, on=True)
 
     def running(receiver: str) -> AbstractContextManager[object]:
         if notify:

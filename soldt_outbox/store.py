@@ -199,6 +199,10 @@ class Store:
         rows = await self._database.run("health")
         return dict(rows[0]) if rows else {}
 
+    async def notify(self, channel: str, word: str) -> None:
+        """Notify whoever listens on ``channel``."""
+        await self._database.run("notify", {"channel": channel, "word": word})
+
     async def any_credential(self) -> tuple[UUID, str] | None:
         """One stored ciphertext of an API key with its merchant."""
         rows = await self._database.run("any_credential")

@@ -182,8 +182,12 @@ class Worker:
     def _listener(self, claimer: Claimer) -> Listener | None:
         if self._settings.worker_wake_up != "notify":
             return None
-        url = self._settings.listen_database_url or self._settings.database_url
-        return Listener(url.get_secret_value(), claimer.wake, application_name=self._worker_id)
+        url = self._settings.listen_database_url
+        if not url.get_secret_value():
+            url = self._settings.database_url
+        return Listener(
+            url.get_secret_value(), claimer.wake, notify=self._store.notify, application_name=self._worker_id
+        )
 
     async def _around(self, shops: Shops, rows: Sequence[OutboxRow]) -> Surroundings:
         """What sending takes; waits for a database out of reach as long as the leases last."""

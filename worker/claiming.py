@@ -27,7 +27,7 @@ BUSY_S: Final = 0.05  # between rounds while rows have been arriving
 IDLE_S: Final = 1.0  # the longest between rounds when none have
 EASING: Final = 1.3  # each empty round waits this much longer: a second after some twelve
 ECHO_S: Final = 0.01  # after a wake-up: of several commits at a moment only one notifies
-LEAST_APART_S: Final = 0.004  # rounds that wake-ups begin: rows that come together are claimed together
+LEAST_APART_S: Final = 0.0005  # rounds that wake-ups begin: rows that come together are claimed together
 MERCHANTS_PER_CLAIM: Final = 500
 #: Rows in hand and unanswered, in multiples of what can be under way.
 LEAST_AHEAD: Final = 4
@@ -114,10 +114,11 @@ class Claimer:
                 pause = pause if claimed or woken else min(IDLE_S, pause * EASING)
 
     async def _rest(self, pause: float, stopping: asyncio.Event, *, took: float) -> None:
-        """Until the next round. A wake-up ends it, but leaves the database as much rest as the last round took."""
+        """Until the next round. A wake-up ends it, but leaves the database half the rest that the last round took."""
+        until = time.monotonic() + took / 2
         await wait_at_most(pause, stopping, self._woken)
         if self._woken.is_set():
-            await wait_at_most(max(LEAST_APART_S, took), stopping)
+            await wait_at_most(max(LEAST_APART_S, until - time.monotonic()), stopping)
 
     async def _until_room_or(self, stopping: asyncio.Event) -> None:
         room = asyncio.ensure_future(self._holdings.wait_for_fewer(self._most // 2, self._most_in_hand))
@@ -174,7 +175,7 @@ class Claimer:
         """Merchants whose turn it is; scans when the last scan is old enough, and after a wake-up a moment later."""
         now = time.monotonic()
         overdue = now - self._scan_again_at
-        if overdue >= (0.0 if scan or not len(self._turns) else BUSY_S):
+        if overdue >= (0.0 if scan or not len(self._turns) else ECHO_S):
             self._turns.found(await self._store.due_merchants())
             took = time.monotonic() - now
             self._scan_again_at = now + took / SCAN_SHARE

@@ -2,15 +2,15 @@
 
 A notification is a hint: one that is lost costs a poll's wait and nothing else. What must not happen is a listener that
 believes it listens and does not: a connection that a firewall forgot reports nothing, and a pooler in transaction mode takes
-LISTEN and forgets it. So the listener notifies itself now and then, over the same connection, and where it does not hear
-itself it connects anew.
+LISTEN and forgets it. So now and then the listener has itself notified over another connection (over its own, a pooler
+in transaction mode would hand it back), and where it does not hear that, it connects anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -35,17 +35,21 @@ MAX_WAIT_S: Final = 60.0
 
 
 class Deaf(Exception):  # noqa: N818 - the connection is, and another is tried
-    """The listener did not hear itself."""
+    """The listener did not hear what it was notified of."""
 
 
 class Listener:
-    """Calls ``wake`` with the merchant for each notification, and with None when some may have been missed."""
+    """Calls ``wake`` with the merchant for each notification, and with None when some may have been missed.
+
+    ``notify`` notifies a channel of a word, over a connection that is not the listener's.
+    """
 
     def __init__(
         self,
         url: str,
         wake: Callable[[UUID | None], None],
         *,
+        notify: Callable[[str, str], Awaitable[None]],
         application_name: str,
         probe_every_s: float = PROBE_EVERY_S,
         probe_answers_s: float = PROBE_ANSWERS_S,
@@ -53,6 +57,7 @@ class Listener:
     ) -> None:
         self._options = connection_options(url) | {"application_name": f"{application_name}-listener"}
         self._wake = wake
+        self._notify = notify
         self._probe_every_s = probe_every_s
         self._probe_answers_s = probe_answers_s
         self._first_wait_s = first_wait_s
@@ -84,7 +89,7 @@ class Listener:
         try:
             for channel in (CHANNEL, self._own_channel):
                 await conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-            await self._hear_oneself(conn)
+            await self._probe(conn)
             self.listening = True
             log.info("woken by the database when an event commits")
             self._wake(None)  # whatever was missed
@@ -99,13 +104,13 @@ class Listener:
             async for notification in conn.notifies(timeout=self._probe_every_s):
                 if notification.channel == CHANNEL:
                     self._wake(_merchant(notification.payload))
-            await self._hear_oneself(conn)
+            await self._probe(conn)
 
-    async def _hear_oneself(self, conn: psycopg.AsyncConnection[Any]) -> None:
+    async def _probe(self, conn: psycopg.AsyncConnection[Any]) -> None:
         """Raises ``Deaf`` or ``TimeoutError`` where what is notified does not arrive."""
         word = secrets.token_hex(8)
-        async with asyncio.timeout(self._probe_answers_s):
-            await conn.execute("select pg_notify(%s, %s)", [self._own_channel, word])
+        async with asyncio.timeout(2 * self._probe_answers_s):
+            await self._notify(self._own_channel, word)
             async for notification in conn.notifies(timeout=self._probe_answers_s):
                 if notification.channel == CHANNEL:
                     self._wake(_merchant(notification.payload))

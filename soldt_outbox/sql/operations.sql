@@ -162,6 +162,9 @@ select omnisend_private.oldest_snapshot_seconds() as oldest_snapshot_seconds,
   n_dead_tup as dead_tuples, n_live_tup as live_tuples
 from pg_stat_user_tables where relid = 'public.integrations_omnisend_outbox'::regclass;
 
+-- name: notify
+select pg_notify(%(channel)s, %(word)s);
+
 -- name: wake_ups
 -- Whether an event's commit notifies workers that listen.
 select tgenabled <> 'D' from pg_trigger

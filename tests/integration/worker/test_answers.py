@@ -12,6 +12,7 @@ from sandbox.omnisend import Fault
 from sandbox.shops import KAROO, PROTEA
 from soldt_outbox.database import open_database
 from soldt_outbox.store import Budget, Store
+from tests.support.shop import admin
 from tests.support.worker import PLENTY, QUICK, SHORT, Scene, cart, until
 
 
@@ -252,6 +253,13 @@ async def test_one_outage_opens_the_breaker_once_and_the_next_probe_closes_it(sc
         scene.end_pause()
         await fleet.reached("delivered", 24)
     assert (scene.lane()["failures_in_row"], scene.lane()["paused_until"]) == (0, None)
+    with admin(scene.database) as owner, admin(scene.database, KAROO) as other:
+        recorded = "select name, outcome, error from public.integrations_omnisend_logs where kind = 'lane' order by id"
+        opened, closed = owner.execute(recorded).fetchall()
+        assert other.execute(recorded).fetchall() == []
+    assert opened[:2] == ("FAILING", "paused")
+    assert "10 requests in a row failed" in opened[2]
+    assert closed[:2] == ("FAILING", "resumed")
 
 
 async def test_what_waits_too_long_behind_a_paused_lane_expires_there(scene: Scene) -> None:
