@@ -22,6 +22,7 @@ class Turns:
     def __init__(self) -> None:
         self._newcomers: _Queues = {}
         self._others: _Queues = {}
+        self._odd_place_is_newcomers = True
 
     def __len__(self) -> int:
         return len(self._newcomers) + len(self._others)
@@ -43,7 +44,10 @@ class Turns:
         """At most so many merchants to ask now, each with its kinds that are due."""
         newcomers = list(islice(filter(askable, self._newcomers), most))
         others = list(islice(filter(askable, self._others), most))
-        newcomers = newcomers[: max(most - len(others), (most + 1) // 2)]
+        if newcomers and others:
+            half = most // 2 + (most % 2 if self._odd_place_is_newcomers else 0)
+            self._odd_place_is_newcomers = not self._odd_place_is_newcomers
+            newcomers = newcomers[: max(most - len(others), half)]
         queues = self._newcomers | self._others
         return {m: list(queues[m].values()) for m in (*newcomers, *others)[:most]}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import psycopg
 
 from soldt_outbox.errors import SchemaError
 from soldt_outbox.sql import queries
+
+LOCK_TIMEOUT: Final = "4s"
 
 
 def wake_ups(conn: psycopg.Connection) -> bool:
@@ -23,6 +27,6 @@ def switch_wake_ups(conn: psycopg.Connection, *, on: bool) -> bool:
     """
     if wake_ups(conn) != on:
         with conn.transaction():
-            conn.execute("set local lock_timeout = '4s'")
+            conn.execute("select set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
             conn.execute(queries["enable_wake_ups" if on else "disable_wake_ups"])
     return wake_ups(conn)

@@ -46,7 +46,7 @@ from (values
 select col_is_unique('public', 'integrations_omnisend_outbox', array['merchant_id', 'dedup_key', 'name', 'kind']::name[],
   'the same occurrence exists once');
 select hasnt_fk('public', 'integrations_omnisend_outbox', 'a checkout locks no row of another table because of the outbox');
-select enum_has_labels('public', 'omnisend_outbox_kind', array['event', 'contact', 'product', 'category'], 'the kinds');
+select enum_has_labels('public', 'omnisend_outbox_kind', array['event', 'contact', 'product', 'category', 'batch'], 'the kinds');
 select enum_has_labels('public', 'omnisend_outbox_state', array['pending', 'delivered', 'skipped', 'expired', 'dead'], 'the states');
 
 select col_type_is('public', 'integrations_omnisend_lanes', name::name, type, 'integrations_omnisend_lanes.' || name || ' is ' || type)

@@ -21,6 +21,7 @@ COMMANDS = [
     "rotate-keys",
     "encrypt-credentials",
     "prune",
+    "wake-up",
     "sandbox",
     "demo",
 ]

@@ -3,7 +3,7 @@ import pytest
 
 from sandbox.shops import PROTEA
 from sandbox.world import Database
-from soldt_outbox.administration import retention
+from soldt_outbox.administration import retention, waking
 from soldt_outbox.migrations import migrations
 from tests.integration.cli.conftest import Cli
 
@@ -94,3 +94,26 @@ def test_a_wrong_setting_is_a_sentence_and_2(cli, environment, name, value, sent
 def test_a_missing_database_url_says_how_to_set_it(cli: Cli, environment: pytest.MonkeyPatch):
     environment.delenv("DATABASE_URL")
     assert "DATABASE_URL=postgresql://" in cli("status").err
+
+
+def test_wake_ups_are_switched_by_the_owner_alone(
+    cli: Cli, environment: pytest.MonkeyPatch, database: Database
+):
+    assert cli("wake-up").out == "events wake nobody: workers poll\n"
+    assert cli("wake-up", "on", "--json").json() == {"wake_up": True}
+    assert cli("wake-up").out == "events wake the workers that listen (WORKER_WAKE_UP=notify)\n"
+    environment.setenv("DATABASE_URL", database.url("omnisend_worker"))
+    said = cli("wake-up", "off")
+    assert (said.code, "log in as postgres" in said.err) == (2, True)
+    environment.setenv("DATABASE_URL", database.url())
+    assert cli("wake-up", "off", "--json").json() == {"wake_up": False}
+
+
+def test_wake_ups_are_not_switched_while_the_outbox_is_in_use(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(waking, "LOCK_TIMEOUT", "10ms")
+    with database.connect() as writer:
+        writer.execute("lock table public.integrations_omnisend_outbox in row exclusive mode")
+        said = cli("wake-up", "on")
+    assert (said.code, "try again" in said.err) == (2, True)

@@ -177,6 +177,7 @@ def test_no_trigger_of_ours_is_on_a_table_where_it_could_be_called_with_others_r
     ).fetchall()
     assert found == [
         ("integrations_omnisend", "integrations_omnisend_merchant_deleted"),
+        ("integrations_omnisend_outbox", "integrations_omnisend_wake_workers"),
         ("orders", "integrations_omnisend_order_inserted"),
         ("orders", "integrations_omnisend_order_kept"),
         ("orders", "integrations_omnisend_order_updated"),

@@ -60,6 +60,14 @@ def test_newcomers_leave_half_of_the_places_to_those_who_wait() -> None:
     assert asked(turns, 4) == [10, 11, 1, 2]
 
 
+def test_of_an_odd_number_of_places_each_side_has_the_odd_one_in_turn() -> None:
+    turns = Turns()
+    turns.found(due(1, 2))
+    asked(turns, 2)
+    turns.found(due(1, 2, 10, 11))
+    assert [asked(turns, 1) for _ in range(3)] == [[10], [1], [11]]
+
+
 def test_who_gave_less_than_its_share_is_not_asked_before_it_is_found_again() -> None:
     turns = Turns()
     turns.found(due(1, 2))
