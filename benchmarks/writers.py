@@ -1,6 +1,6 @@
 """What the trigger costs a checkout: the rate of order inserts, their latency through PostgREST, and that none waits.
 
-Two databases of one durable server, alike but for the trigger, take turns in short rounds, so that whatever else the
+Databases of one durable server, alike but for the trigger, take turns in short rounds, so that whatever else the
 machine does meets both; each figure is the median of the rounds' ratios.
 """
 
@@ -29,8 +29,10 @@ from sandbox.postgrest import HOW_TO_GET_POSTGREST, SupabaseApi, find_postgrest
 from sandbox.shops import PROTEA
 from sandbox.tokens import mint_token
 from sandbox.world import Database, prepare_database
+from soldt_outbox.administration.waking import switch_wake_ups
 
-SESSIONS: Final = (1, 16, 32)
+SESSIONS: Final = (1, 8, 16, 32)
+WAKING_SESSIONS: Final = (1, 8, 32)
 BARS: Final = {16: Bar("at least", 0.65), 32: Bar("at least", 0.70)}
 POSTGREST_BAR: Final = Bar("at most", 1.10)
 WAITS_BAR: Final = Bar("at most", 0)
@@ -67,30 +69,43 @@ class World:
     plain: Database
     """Without the trigger."""
     ours: Database
+    waking: Database
+    """Ours, and workers are woken as an order commits."""
     load: OrderLoad
 
     @property
-    def pair(self) -> tuple[Database, Database]:
-        return self.plain, self.ours
+    def all(self) -> tuple[Database, Database, Database]:
+        return self.plain, self.ours, self.waking
+
+    def what(self, database: Database) -> str:
+        """What one of ours is compared as, to the plain one."""
+        return "with the trigger and NOTIFY" if database is self.waking else "with the trigger"
 
 
 def cells(settings: Settings, say: Say) -> Iterator[Cell]:
     """Every cell about writers, as each is done."""
     with _world(settings) as world:
         say("writers: warming up")
-        for database in world.pair:
+        for database in world.all:
             world.load.run(database, sessions=max(SESSIONS), seconds=settings.seconds)
         for sessions in SESSIONS:
-            yield _rate(world, sessions, settings, say)
-        yield _postgrest(world, settings, say)
-        yield _nobody_waits(world, settings, say)
+            yield _rate(world, world.ours, sessions, settings, say)
+        for sessions in WAKING_SESSIONS:
+            yield _rate(world, world.waking, sessions, settings, say)
+        for database in (world.ours, world.waking):
+            yield _postgrest(world, database, settings, say)
+        for database in (world.ours, world.waking):
+            yield _nobody_waits(world, database, settings, say)
 
 
 @contextmanager
 def _world(settings: Settings) -> Iterator[World]:
     with PostgresServer(durable=True, settings=_SETTINGS) as server:
-        plain, ours = prepare_database(server, "without_trigger"), prepare_database(server, "with_trigger")
-        for database in (plain, ours):
+        names = ("without_trigger", "with_trigger", "with_notify")
+        plain, ours, waking = (prepare_database(server, name) for name in names)
+        with waking.connect(autocommit=True) as conn:
+            switch_wake_ups(conn, on=True)
+        for database in (plain, ours, waking):
             with database.connect(database.superuser) as conn:
                 conn.execute(
                     "insert into public.integrations_omnisend (merchant_id) values (%s)", [_MERCHANT]
@@ -104,6 +119,7 @@ def _world(settings: Settings) -> Iterator[World]:
             server=f"PostgreSQL {version[0] if version else server.major}, fsync on, SOLDT's sandbox schema",
             plain=plain,
             ours=ours,
+            waking=waking,
             load=OrderLoad(pgbench, _MERCHANT, settings.protocol),
         )
 
@@ -120,23 +136,24 @@ def _empty(database: Database) -> None:
         conn.execute("checkpoint")
 
 
-def _rate(world: World, sessions: int, settings: Settings, say: Say) -> Cell:
-    rates: dict[str, list[float]] = {world.plain.name: [], world.ours.name: []}
+def _rate(world: World, measured: Database, sessions: int, settings: Settings, say: Say) -> Cell:
+    pair = (world.plain, measured)
+    rates: dict[str, list[float]] = {database.name: [] for database in pair}
     for number in range(1, settings.rounds + 1):
-        for database in world.pair if number % 2 else world.pair[::-1]:
+        for database in pair if number % 2 else pair[::-1]:
             _empty(database)
             rates[database.name].append(world.load.run(database, sessions=sessions, seconds=settings.seconds))
-        plain, ours = rates[world.plain.name][-1], rates[world.ours.name][-1]
+        plain, ours = (rates[database.name][-1] for database in pair)
         say(
-            f"writers, {sessions} sessions, round {number}/{settings.rounds}: {plain:,.0f}/s without, {ours:,.0f}/s with"
+            f"writers, {sessions} sessions, round {number}/{settings.rounds}: {plain:,.0f}/s without, {ours:,.0f}/s {world.what(measured)}"
         )
-    without, with_it = rates[world.plain.name], rates[world.ours.name]
+    without, with_it = (rates[database.name] for database in pair)
     ratios = [ours / plain for plain, ours in zip(without, with_it, strict=True)]
-    _check_written(world)
+    _check_written(measured)
     return Cell(
-        name=f"writers: order inserts at {sessions} session{'s' if sessions > 1 else ''}, with / without the trigger",
+        name=f"writers: order inserts at {sessions} session{'s' if sessions > 1 else ''}, {world.what(measured)} / without",
         value=statistics.median(ratios),
-        bar=BARS.get(sessions),
+        bar=BARS.get(sessions) if measured is world.ours else None,
         against=f"{world.server}; {world.load}",
         figures={
             "without/s": statistics.median(without),
@@ -150,9 +167,9 @@ def _rate(world: World, sessions: int, settings: Settings, say: Say) -> Cell:
     )
 
 
-def _check_written(world: World) -> None:
+def _check_written(database: Database) -> None:
     """A trigger that writes nothing is cheap: each order of the last round has its row."""
-    with world.ours.connect(world.ours.superuser) as conn:
+    with database.connect(database.superuser) as conn:
         conn.execute("set enable_nestloop = off")  # without statistics it would compare each row with each
         found = conn.execute(
             """select (select count(*) from public.orders), (select count(*) from public.integrations_omnisend_outbox),
@@ -166,34 +183,36 @@ def _check_written(world: World) -> None:
 # Through PostgREST, as the browser does it ------------------------------------------------------------------------
 
 
-def _postgrest(world: World, settings: Settings, say: Say) -> Cell:
-    name = "writers: median order insert through PostgREST as anon, with / without the trigger"
+def _postgrest(world: World, measured: Database, settings: Settings, say: Say) -> Cell:
+    name = f"writers: median order insert through PostgREST as anon, {world.what(measured)} / without"
+    bar = POSTGREST_BAR if measured is world.ours else None
+    pair = (world.plain, measured)
     if find_postgrest() is None:
         note = f"SKIPPED: PostgREST was not found. {HOW_TO_GET_POSTGREST}"
         say(note)
-        return Cell(name=name, value=None, bar=POSTGREST_BAR, against=world.server, note=note)
-    taken: dict[str, list[float]] = {world.plain.name: [], world.ours.name: []}
-    for database in world.pair:
+        return Cell(name=name, value=None, bar=bar, against=world.server, note=note)
+    taken: dict[str, list[float]] = {database.name: [] for database in pair}
+    for database in pair:
         _empty(database)
-    with SupabaseApi(world.plain) as plain_api, SupabaseApi(world.ours) as ours_api:
+    with SupabaseApi(world.plain) as plain_api, SupabaseApi(measured) as measured_api:
         browsers = {
             world.plain.name: _Browser(plain_api.rest_url),
-            world.ours.name: _Browser(ours_api.rest_url),
+            measured.name: _Browser(measured_api.rest_url),
         }
         for browser in browsers.values():
             for _ in range(100):  # connections opened, statements prepared
                 browser.order()
         for number in range(settings.requests):
-            for database in world.pair if number % 2 else world.pair[::-1]:
+            for database in pair if number % 2 else pair[::-1]:
                 taken[database.name].append(browsers[database.name].order())
             if (number + 1) % 500 == 0:
                 say(f"writers, PostgREST: {number + 1}/{settings.requests} orders each")
-    _check_written(world)
-    without, with_it = (statistics.median(taken[database.name]) for database in world.pair)
+    _check_written(measured)
+    without, with_it = (statistics.median(taken[database.name]) for database in pair)
     return Cell(
         name=name,
         value=with_it / without,
-        bar=POSTGREST_BAR,
+        bar=bar,
         against=f"{world.server}; PostgREST itself (no gateway), one kept connection, requests in turns",
         figures={"without ms": without * 1000, "with ms": with_it * 1000, "orders each": settings.requests},
     )
@@ -246,22 +265,22 @@ def _order(customer: int) -> dict[str, Any]:
 # No order waits ---------------------------------------------------------------------------------------------------
 
 
-def _nobody_waits(world: World, settings: Settings, say: Say) -> Cell:
+def _nobody_waits(world: World, measured: Database, settings: Settings, say: Say) -> Cell:
     """Orders of one merchant while an order of the same merchant stays uncommitted, its locks all held.
 
     Every session gives up on a lock after 100 ms (which fails the run), and what sessions wait for is sampled.
     """
     say("writers: does any order wait? One stays uncommitted while 16 sessions insert")
-    _empty(world.ours)
-    with world.ours.connect(world.ours.superuser, autocommit=True) as conn:
-        conn.execute(f"alter database {world.ours.name} set lock_timeout = '100ms'")
+    _empty(measured)
+    with measured.connect(measured.superuser, autocommit=True) as conn:
+        conn.execute(f"alter database {measured.name} set lock_timeout = '100ms'")
     waits: Counter[str] = Counter()
     ended = threading.Event()
     samples = 0
 
     def watch() -> None:
         nonlocal samples
-        with world.ours.connect(world.ours.superuser, autocommit=True) as conn:
+        with measured.connect(measured.superuser, autocommit=True) as conn:
             while not ended.is_set():
                 for locktype, relation, count in conn.execute(_WAITING):
                     waits[f"{locktype} {relation}"] += count
@@ -269,7 +288,7 @@ def _nobody_waits(world: World, settings: Settings, say: Say) -> Cell:
                 time.sleep(0.005)
 
     watcher = threading.Thread(target=watch)
-    with world.ours.connect() as uncommitted:
+    with measured.connect() as uncommitted:
         order = _order(1)
         columns = ", ".join(order)
         uncommitted.execute(
@@ -279,7 +298,7 @@ def _nobody_waits(world: World, settings: Settings, say: Say) -> Cell:
         watcher.start()
         failure = ""
         try:
-            rate = world.load.run(world.ours, sessions=16, seconds=settings.seconds)
+            rate = world.load.run(measured, sessions=16, seconds=settings.seconds)
         except (RuntimeError, psycopg.Error) as error:
             rate, failure = 0.0, str(error)[-300:]
         ended.set()
@@ -287,7 +306,7 @@ def _nobody_waits(world: World, settings: Settings, say: Say) -> Cell:
         uncommitted.rollback()
     lasting = sum(count for wait, count in waits.items() if not wait.startswith("extend "))
     return Cell(
-        name="writers: orders found waiting for another transaction, 16 sessions and an uncommitted order",
+        name=f"writers: orders {world.what(measured)} found waiting for another transaction, 16 sessions and an uncommitted order",
         value=float(lasting + bool(failure)),
         bar=WAITS_BAR,
         against=f"{world.server}; {world.load}; lock_timeout 100 ms",
