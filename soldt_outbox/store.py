@@ -195,7 +195,11 @@ class Store:
         await self._database.run("sign_off", {"worker_id": worker_id})
 
     async def health(self) -> dict[str, Any]:
-        """The oldest snapshot held, in seconds, and the outbox's dead and live tuples."""
+        """What slows a claim down.
+
+        The oldest snapshot held, in seconds; the outbox's dead and live tuples, its updates and how many of them were in
+        place (HOT); the names of indexes that are missing, invalid or not used.
+        """
         rows = await self._database.run("health")
         return dict(rows[0]) if rows else {}
 

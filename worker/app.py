@@ -19,17 +19,18 @@ from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import AsyncDatabase, open_database
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
-from soldt_outbox.rows import OutboxRow, Outcome, Verdict
+from soldt_outbox.rows import OutboxRow, Outcome
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.version import __version__
-from worker import outcomes, processes, startup
+from worker import processes, startup
 from worker.claiming import Claimer
+from worker.dispatching import Dispatcher
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.leases import keep_leases
 from worker.maintenance import Maintenance
-from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
+from worker.sending import Sender
 from worker.settling import PASSING, Settler
 from worker.shops import Shops, Surroundings
 from worker.telemetry import Statistics
@@ -41,8 +42,6 @@ log = structlog.get_logger()
 LAST_CLAIM_S: Final = 2.0  # for a claim that was being made
 LAST_SETTLE_S: Final = 4.0  # for outcomes and rows handed back
 SIGN_OFF_S: Final = 2.0
-
-_LOOK_AGAIN_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +89,8 @@ class Worker:
         self._client = client
         self._holdings = Holdings(self._lease, margin=tuning.margin)
         self._lanes = Lanes()
-        self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
-        self._suspects: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
-        self._under_way: set[UnderWay] = set()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._quiet = asyncio.Event()  # nothing under way; looked at while stopping
         self._settler = Settler(self._store, self._holdings, self.statistics, on_settled=self._settled)
 
     def stop(self) -> None:
@@ -121,7 +116,8 @@ class Worker:
             shops,
             policy=self._policy,
         )
-        claimer = self._claimer(shops)
+        dispatcher = Dispatcher(sender, self._lanes, self._holdings, self._settler, self.statistics)
+        claimer = self._claimer(shops, dispatcher)
         maintenance = Maintenance(
             self._store,
             self._settings,
@@ -145,29 +141,21 @@ class Worker:
             if listener is not None:
                 background.append(tasks.create_task(listener.run(), name="listener"))
             senders = [
-                tasks.create_task(self._send_for_ever(sender), name=f"sender-{n}")
-                for n in range(self._settings.worker_concurrency)
+                tasks.create_task(sending)
+                for sending in dispatcher.senders(self._settings.worker_concurrency)
             ]
-            senders.append(tasks.create_task(self._send_suspects_for_ever(sender, claimer), name="suspects"))
             claiming = tasks.create_task(claimer.run(self._stopping), name="claimer")
             await self._stopping.wait()
-            in_order = await self._wind_down(claiming, senders, settling)
+            in_order = await self._wind_down(dispatcher, claiming, senders, settling)
             await asyncio.gather(*map(_end, background))
         if in_order:
             await self._sign_off()
 
-    def _claimer(self, shops: Shops) -> Claimer:
+    def _claimer(self, shops: Shops, dispatcher: Dispatcher) -> Claimer:
         async def hand_on(rows: Sequence[OutboxRow]) -> None:
-            surroundings = await self._around(shops, rows)
-            for row in rows:
-                if claimer.paused:  # a claim that was under way when a row went out alone
-                    self._settler.add(outcomes.handed_back(row))
-                elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
-                    self._suspects.put_nowait((row, surroundings))
-                else:
-                    self._queue.put_nowait((row, surroundings))
+            dispatcher.take(rows, await self._around(shops, rows))
 
-        claimer = Claimer(
+        return Claimer(
             self._store,
             self._holdings,
             self._lanes,
@@ -176,8 +164,8 @@ class Worker:
             lease=self._lease,
             concurrency=self._settings.worker_concurrency,
             hand_on=hand_on,
+            may_claim=lambda: not dispatcher.alone,
         )
-        return claimer
 
     def _listener(self, claimer: Claimer) -> Listener | None:
         if self._settings.worker_wake_up != "notify":
@@ -200,64 +188,6 @@ class Worker:
                     return Surroundings(shops={}, catalogue={})  # each row is then handed back
                 await asyncio.sleep(1)
 
-    async def _send_for_ever(self, sender: Sender) -> None:
-        while True:
-            await self._send(sender, *await self._queue.get())
-
-    async def _send_suspects_for_ever(self, sender: Sender, claimer: Claimer) -> None:
-        """Rows in whose hands workers died before, one at a time and with no other row in hand.
-
-        It may be that none of them, or one, is to blame: the others were merely there. If a worker dies of this one, it
-        alone counts another rescue.
-        """
-        while True:
-            row, surroundings = await self._suspects.get()
-            log.warning("sent alone: workers ended with it in hand", outbox_id=row.id, rescues=row.rescues)
-            claimer.paused = True
-            begun = False
-            try:
-                await self._until_alone_with(row)
-                begun = True
-                await self._send(sender, row, surroundings)
-                await self._holdings.wait_for_fewer(1, 1)  # until it is settled
-            except asyncio.CancelledError:
-                if not begun:
-                    self._settler.add(outcomes.handed_back(row))
-                raise
-            finally:
-                claimer.paused = False
-
-    async def _until_alone_with(self, row: OutboxRow) -> None:
-        """Hand back what waits, and let what is under way end and be settled, as long as the lease leaves time."""
-        while len(self._holdings) > 1 and self._holdings.may_send(row):
-            self._hand_back_the_queue()
-            try:
-                async with asyncio.timeout(_LOOK_AGAIN_S):
-                    await self._holdings.wait_for_fewer(2, 2)
-            except TimeoutError:
-                pass
-
-    async def _send(self, sender: Sender, row: OutboxRow, surroundings: Surroundings) -> None:
-        if not self._holdings.may_send(row):
-            self.statistics.count("too_late_to_send")
-            self._settler.add(outcomes.handed_back(row))
-            return
-        attempt = UnderWay(row)
-        self._under_way.add(attempt)
-        self._quiet.clear()
-        try:
-            outcome = await sender.deliver(attempt, surroundings)
-        except asyncio.CancelledError:
-            self._settler.add(outcomes.of_cut_off(attempt.ended()))
-            raise
-        finally:
-            self._under_way.discard(attempt)
-            if not self._under_way:
-                self._quiet.set()
-        if outcome.verdict is Verdict.DELIVERED:
-            self._lanes.unretire()
-        self._settler.add(outcome)
-
     def _settled(self, outcome: Outcome) -> None:
         self._lanes.something_changed(outcome.row.merchant_id)
         if outcome.pause is not None:
@@ -265,20 +195,21 @@ class Worker:
 
     async def _wind_down(
         self,
+        dispatcher: Dispatcher,
         claiming: asyncio.Task[None],
         senders: Sequence[asyncio.Task[None]],
         settling: asyncio.Task[None],
     ) -> bool:
         """Hand back what was not begun, wait for what is under way, settle everything; whether it was settled."""
         started = time.monotonic()
-        handed_back = self._hand_back_the_queue()
+        handed_back = dispatcher.hand_back()
         await asyncio.wait([claiming], timeout=LAST_CLAIM_S)
         if not claiming.done():
             log.warning("a claim was cut off; what it took, if anything, waits for its lease to run out")
             await _end(claiming)
-        handed_back += self._hand_back_the_queue()
-        log.info("stopping", under_way=len(self._under_way), handed_back=handed_back)
-        await self._wait_for_those_under_way()
+        handed_back += dispatcher.hand_back()
+        log.info("stopping", under_way=dispatcher.under_way, handed_back=handed_back)
+        await dispatcher.until_quiet(self._hurry, timeout_s=self._settings.shutdown_seconds)
         for task in senders:
             task.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
@@ -290,26 +221,6 @@ class Worker:
             await _end(settling)
         log.info("stopped", seconds=round(time.monotonic() - started, 1))
         return settled
-
-    def _hand_back_the_queue(self) -> int:
-        rows = 0
-        for queue in (self._queue, self._suspects):
-            while not queue.empty():
-                self._settler.add(outcomes.handed_back(queue.get_nowait()[0]))
-                rows += 1
-        return rows
-
-    async def _wait_for_those_under_way(self) -> None:
-        if not self._under_way:
-            return
-        events = [asyncio.ensure_future(event.wait()) for event in (self._quiet, self._hurry)]
-        await asyncio.wait(
-            events, timeout=self._settings.shutdown_seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        for event in events:
-            event.cancel()
-        if self._under_way:
-            log.warning("still under way, cut off", rows=len(self._under_way))
 
     async def _sign_off(self) -> None:
         signing_off = asyncio.create_task(self._store.sign_off(self._worker_id))

@@ -33,6 +33,7 @@ MERCHANTS_PER_CLAIM: Final = 500
 LEAST_AHEAD: Final = 4
 MOST_AHEAD: Final = 16
 MAX_FAILURE_S: Final = 10.0
+CLAIMS_IN_MEAN: Final = 100
 #: The scan for due merchants costs one index probe per merchant with pending rows: with thousands
 #: of them it may take this share of the time and no more.
 SCAN_SHARE: Final = 0.1
@@ -57,6 +58,7 @@ class Claimer:
         lease: timedelta,
         concurrency: int,
         hand_on: Callable[[Sequence[OutboxRow]], Awaitable[None]],
+        may_claim: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._holdings = holdings
@@ -65,6 +67,7 @@ class Claimer:
         self._worker_id = worker_id
         self._lease = lease
         self._hand_on = hand_on
+        self._may_claim = may_claim
         self._concurrency = concurrency
         self._most = LEAST_AHEAD * concurrency
         # And those whose outcomes are being settled; past this the database is the slower side, and is waited for.
@@ -75,7 +78,7 @@ class Claimer:
         self._woken = asyncio.Event()
         self._scan_again_at = 0.0
         self.last_success = time.monotonic()
-        self.paused = False  # while a row is sent alone
+        self.mean_claim_ms = 0.0  # of the last ones, for whoever looks at the table's health
 
     def wake(self, merchant_id: UUID | None = None) -> None:
         """Look now. Somebody committed an event of ``merchant_id``; without one, it is not known whose."""
@@ -131,7 +134,7 @@ class Claimer:
 
     async def _round(self, *, scan: bool) -> tuple[int, bool]:
         """Claim once; how many rows came, and whether there is more to ask for at once."""
-        if self.paused:
+        if not self._may_claim():
             return 0, False
         limit = self._most - self._holdings.unanswered_in_all
         bound = self._lanes.claim_limit
@@ -143,6 +146,7 @@ class Claimer:
         asked_at, answers = time.monotonic(), self._holdings.answers
         due = [one for queues in asked.values() for one in queues]
         rows = await self._store.claim(due, limit=limit, worker_id=self._worker_id, lease=self._lease)
+        self.mean_claim_ms += ((time.monotonic() - asked_at) * 1000 - self.mean_claim_ms) / CLAIMS_IN_MEAN
         gave = Counter(row.merchant_id for row in rows)
         share = max(1, limit // len(asked))
         self._note(asked, gave, share)

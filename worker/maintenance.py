@@ -98,16 +98,26 @@ class Maintenance:
         health = await self._store.health()
         snapshot = health.get("oldest_snapshot_seconds") or 0.0
         dead, live = health.get("dead_tuples") or 0, health.get("live_tuples") or 0
+        claim_ms = round(self._claimer.mean_claim_ms, 1)
+        log.info("table health", **health, claim_ms=claim_ms)
         if snapshot > OLD_SNAPSHOT_S:
             log.warning(
                 "somebody holds an old snapshot: vacuum cannot clean up behind us and claims slow down; look for it in pg_stat_activity",
                 oldest_snapshot_seconds=round(snapshot),
+                dead_tuples=dead,
+                claim_ms=claim_ms,
             )
         if dead > 10 * BATCH and dead > DEAD_TUPLE_SHARE * (live + dead):
             log.warning(
                 "the outbox holds many dead tuples: is autovacuum running?",
                 dead_tuples=dead,
                 live_tuples=live,
+                claim_ms=claim_ms,
+            )
+        if health.get("idle_indexes"):
+            log.warning(
+                "indexes of the outbox are missing, invalid or not used: compare with supabase/migrations",
+                indexes=health["idle_indexes"],
             )
 
 

@@ -157,10 +157,20 @@ on conflict (worker_id) do update set last_seen_at = now(), statistics = exclude
 delete from public.integrations_omnisend_workers where worker_id = %(worker_id)s;
 
 -- name: health
--- What slows a claim down: the oldest snapshot anybody holds, and dead tuples vacuum has not removed.
+-- What slows a claim down: the oldest snapshot anybody holds, dead tuples that vacuum has not removed, updates that had to
+-- write every index since the row's page was full, and indexes that are missing, broken, or were never used in a million updates.
 select omnisend_private.oldest_snapshot_seconds() as oldest_snapshot_seconds,
-  n_dead_tup as dead_tuples, n_live_tup as live_tuples
-from pg_stat_user_tables where relid = 'public.integrations_omnisend_outbox'::regclass;
+  t.n_dead_tup as dead_tuples, t.n_live_tup as live_tuples, t.n_tup_upd as updates, t.n_tup_hot_upd as updates_in_place,
+  array(
+    select needed.name
+    from unnest(array['integrations_omnisend_outbox_due_idx', 'integrations_omnisend_outbox_order_idx',
+      'integrations_omnisend_outbox_occurrence_key', 'integrations_omnisend_outbox_pkey']) as needed (name)
+    left join pg_index x on x.indexrelid = to_regclass('public.' || needed.name) and x.indisvalid
+    left join pg_stat_user_indexes u on u.indexrelid = x.indexrelid
+    where x.indexrelid is null or (u.idx_scan = 0 and t.n_tup_upd > 1000000)
+  ) as idle_indexes
+from pg_stat_user_tables t
+where t.relid = 'public.integrations_omnisend_outbox'::regclass;
 
 -- name: notify
 select pg_notify(%(channel)s, %(word)s);

@@ -1,0 +1,140 @@
+"""From claimed rows to attempts under way: the senders' queue, the rows that are sent alone, and the way back for what was not begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+import structlog
+
+from soldt_outbox.rows import OutboxRow, Verdict
+from worker import outcomes
+from worker.holdings import Holdings
+from worker.lanes import Lanes
+from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
+from worker.settling import Settler
+from worker.shops import Surroundings
+from worker.telemetry import Statistics
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_S: Final = 0.2
+
+
+class Dispatcher:
+    """Hands rows to senders. Every row it takes comes out as an outcome at the settler, whatever happens.
+
+    ``alone`` is true while a row is sent with no other in hand: nothing may be claimed meanwhile.
+    """
+
+    def __init__(
+        self, sender: Sender, lanes: Lanes, holdings: Holdings, settler: Settler, statistics: Statistics
+    ) -> None:
+        self._sender = sender
+        self._lanes = lanes
+        self._holdings = holdings
+        self._settler = settler
+        self._statistics = statistics
+        self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
+        self._suspects: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
+        self._under_way: set[UnderWay] = set()
+        self._quiet = asyncio.Event()  # nothing under way; looked at while stopping
+        self.alone = False
+
+    @property
+    def under_way(self) -> int:
+        """Attempts that have begun and not ended."""
+        return len(self._under_way)
+
+    def take(self, rows: Sequence[OutboxRow], surroundings: Surroundings) -> None:
+        """Queue what was claimed."""
+        for row in rows:
+            if self.alone:  # a claim that was under way when a row went out alone
+                self._settler.add(outcomes.handed_back(row))
+            elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
+                self._suspects.put_nowait((row, surroundings))
+            else:
+                self._queue.put_nowait((row, surroundings))
+
+    def hand_back(self) -> int:
+        """Hand back what waits and was not begun; how many rows."""
+        rows = 0
+        for queue in (self._queue, self._suspects):
+            while not queue.empty():
+                self._settler.add(outcomes.handed_back(queue.get_nowait()[0]))
+                rows += 1
+        return rows
+
+    async def until_quiet(self, hurry: asyncio.Event, *, timeout_s: float) -> None:
+        """Wait for what is under way, but not past the time or ``hurry``."""
+        if not self._under_way:
+            return
+        events = [asyncio.ensure_future(event.wait()) for event in (self._quiet, hurry)]
+        await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for event in events:
+            event.cancel()
+        if self._under_way:
+            log.warning("still under way, cut off", rows=len(self._under_way))
+
+    def senders(self, concurrency: int) -> list[Coroutine[Any, Any, None]]:
+        """What to run side by side until cancelled; an attempt that is cancelled is settled as cut off."""
+        return [*(self._send_for_ever() for _ in range(concurrency)), self._send_suspects_for_ever()]
+
+    async def _send_for_ever(self) -> None:
+        while True:
+            await self._send(*await self._queue.get())
+
+    async def _send_suspects_for_ever(self) -> None:
+        """Rows in whose hands workers died before, one at a time and with no other row in hand.
+
+        It may be that none of them, or one, is to blame: the others were merely there. If a worker dies of this one, it
+        alone counts another rescue.
+        """
+        while True:
+            row, surroundings = await self._suspects.get()
+            log.warning("sent alone: workers ended with it in hand", outbox_id=row.id, rescues=row.rescues)
+            self.alone = True
+            begun = False
+            try:
+                await self._until_alone_with(row)
+                begun = True
+                await self._send(row, surroundings)
+                await self._holdings.wait_for_fewer(1, 1)  # until it is settled
+            except asyncio.CancelledError:
+                if not begun:
+                    self._settler.add(outcomes.handed_back(row))
+                raise
+            finally:
+                self.alone = False
+
+    async def _until_alone_with(self, row: OutboxRow) -> None:
+        """Hand back what waits, and let what is under way end and be settled, as long as the lease leaves time."""
+        while len(self._holdings) > 1 and self._holdings.may_send(row):
+            self.hand_back()
+            try:
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._holdings.wait_for_fewer(2, 2)
+            except TimeoutError:
+                pass
+
+    async def _send(self, row: OutboxRow, surroundings: Surroundings) -> None:
+        if not self._holdings.may_send(row):
+            self._statistics.count("too_late_to_send")
+            self._settler.add(outcomes.handed_back(row))
+            return
+        attempt = UnderWay(row)
+        self._under_way.add(attempt)
+        self._quiet.clear()
+        try:
+            outcome = await self._sender.deliver(attempt, surroundings)
+        except asyncio.CancelledError:
+            self._settler.add(outcomes.of_cut_off(attempt.ended()))
+            raise
+        finally:
+            self._under_way.discard(attempt)
+            if not self._under_way:
+                self._quiet.set()
+        if outcome.verdict is Verdict.DELIVERED:
+            self._lanes.unretire()
+        self._settler.add(outcome)
