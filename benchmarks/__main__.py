@@ -19,7 +19,7 @@ def say(line: str) -> None:
 
 
 def run_writers(options: argparse.Namespace) -> Iterator[Cell]:
-    """What the trigger costs a checkout (about 3 minutes)."""
+    """What the trigger costs a checkout (about 9 minutes)."""
     settings = writers.Settings(
         rounds=options.rounds or 7,
         seconds=options.seconds,

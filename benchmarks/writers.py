@@ -6,9 +6,7 @@ machine does meets both; each figure is the median of the rounds' ratios.
 
 from __future__ import annotations
 
-import http.client
 import json
-import random
 import statistics
 import threading
 import time
@@ -17,17 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import psycopg
 
-from benchmarks.order_load import ADDRESS, CUSTOMERS, ITEMS, OrderLoad, Protocol
+from benchmarks.browsers import Browser, order, orders_per_second
+from benchmarks.order_load import OrderLoad, Protocol
 from benchmarks.report import Bar, Cell, Say
 from sandbox.postgres import PostgresServer
 from sandbox.postgrest import HOW_TO_GET_POSTGREST, SupabaseApi, find_postgrest
 from sandbox.shops import PROTEA
-from sandbox.tokens import mint_token
 from sandbox.world import Database, prepare_database
 from soldt_outbox.administration.waking import switch_wake_ups
 
@@ -94,6 +91,9 @@ def cells(settings: Settings, say: Say) -> Iterator[Cell]:
             yield _rate(world, world.waking, sessions, settings, say)
         for database in (world.ours, world.waking):
             yield _postgrest(world, database, settings, say)
+        for sessions in WAKING_SESSIONS:
+            for database in (world.ours, world.waking):
+                yield _postgrest_rate(world, database, sessions, settings, say)
         for database in (world.ours, world.waking):
             yield _nobody_waits(world, database, settings, say)
 
@@ -196,8 +196,8 @@ def _postgrest(world: World, measured: Database, settings: Settings, say: Say) -
         _empty(database)
     with SupabaseApi(world.plain) as plain_api, SupabaseApi(measured) as measured_api:
         browsers = {
-            world.plain.name: _Browser(plain_api.rest_url),
-            measured.name: _Browser(measured_api.rest_url),
+            world.plain.name: Browser(plain_api.rest_url, _MERCHANT),
+            measured.name: Browser(measured_api.rest_url, _MERCHANT),
         }
         for browser in browsers.values():
             for _ in range(100):  # connections opened, statements prepared
@@ -218,48 +218,36 @@ def _postgrest(world: World, measured: Database, settings: Settings, say: Say) -
     )
 
 
-class _Browser:
-    """Orders as the shop's pages do, over one kept connection."""
-
-    def __init__(self, rest_url: str) -> None:
-        parts = urlsplit(rest_url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        self._headers = {
-            "Authorization": f"Bearer {mint_token(role='anon')}",
-            "Content-Type": "application/json",
-            "Prefer": "return=minimal",
-        }
-
-    def order(self) -> float:
-        """Seconds from the request to the whole answer."""
-        body = json.dumps(_order(random.randint(1, CUSTOMERS))).encode()
-        began = time.perf_counter()
-        self._connection.request("POST", "/orders", body, self._headers)
-        answer = self._connection.getresponse()
-        said = answer.read()
-        took = time.perf_counter() - began
-        if answer.status != 201:
-            raise RuntimeError(f"PostgREST answered {answer.status}: {said[:300]!r}")
-        return took
-
-
-def _order(customer: int) -> dict[str, Any]:
-    return {
-        "merchant_id": str(_MERCHANT),
-        "customer_email": f"customer{customer}@shopper.example",
-        "customer_name": "Naledi van der Merwe",
-        "customer_phone": "082 123 4567",
-        "shipping_address": ADDRESS,
-        "items": ITEMS,
-        "subtotal": 1947.50,
-        "shipping": 99.00,
-        "tax": 254.02,
-        "total": 2046.50,
-        "status": "pending",
-        "payment_status": "pending",
-        "payment_method": "payfast",
-        "notes": "Please ring at the gate",
-    }
+def _postgrest_rate(world: World, measured: Database, sessions: int, settings: Settings, say: Say) -> Cell:
+    """Orders per second, where several browsers order at once; PostgREST and the browsers take cores too."""
+    name = f"writers: order inserts through PostgREST at {sessions} session{'s' if sessions > 1 else ''}, {world.what(measured)} / without"
+    if find_postgrest() is None:
+        return Cell(
+            name=name, value=None, bar=None, against=world.server, note=f"SKIPPED: {HOW_TO_GET_POSTGREST}"
+        )
+    pair = (world.plain, measured)
+    rates: dict[str, list[float]] = {database.name: [] for database in pair}
+    with SupabaseApi(world.plain) as plain_api, SupabaseApi(measured) as measured_api:
+        urls = {world.plain.name: plain_api.rest_url, measured.name: measured_api.rest_url}
+        for number in range(settings.rounds + 1):
+            for database in pair if number % 2 else pair[::-1]:
+                _empty(database)
+                rates[database.name].append(
+                    orders_per_second(
+                        urls[database.name], _MERCHANT, sessions=sessions, seconds=settings.seconds
+                    )
+                )
+    without, with_it = (rates[database.name][1:] for database in pair)  # the first warms up
+    ratios = [ours / plain for plain, ours in zip(without, with_it, strict=True)]
+    say(f"writers, PostgREST, {sessions} sessions: {statistics.median(ratios):.3f} {world.what(measured)}")
+    return Cell(
+        name=name,
+        value=statistics.median(ratios),
+        bar=None,
+        against=f"{world.server}; PostgREST itself (no gateway), its default pool, kept connections",
+        figures={"without/s": statistics.median(without), "with/s": statistics.median(with_it)},
+        note=_UNSTEADY if max(ratios) > _STEADY * min(ratios) else "",
+    )
 
 
 # No order waits ---------------------------------------------------------------------------------------------------
@@ -289,11 +277,11 @@ def _nobody_waits(world: World, measured: Database, settings: Settings, say: Say
 
     watcher = threading.Thread(target=watch)
     with measured.connect() as uncommitted:
-        order = _order(1)
-        columns = ", ".join(order)
+        row = order(_MERCHANT, 1)
+        columns = ", ".join(row)
         uncommitted.execute(
             f"insert into public.orders ({columns}) select {columns} from jsonb_populate_record(null::public.orders, %s::jsonb)",
-            [json.dumps(order)],
+            [json.dumps(row)],
         )
         watcher.start()
         failure = ""

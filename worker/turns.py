@@ -48,8 +48,14 @@ class Turns:
             half = most // 2 + (most % 2 if self._odd_place_is_newcomers else 0)
             self._odd_place_is_newcomers = not self._odd_place_is_newcomers
             newcomers = newcomers[: max(most - len(others), half)]
-        queues = self._newcomers | self._others
-        return {m: list(queues[m].values()) for m in (*newcomers, *others)[:most]}
+        return {
+            merchant_id: list(queues[merchant_id].values())
+            for queues, merchants in (
+                (self._newcomers, newcomers),
+                (self._others, others[: most - len(newcomers)]),
+            )
+            for merchant_id in merchants
+        }
 
     def asked(self, merchants: Iterable[UUID], gave: Mapping[UUID, int], *, share: int) -> None:
         """After a claim: who gave its whole share has more, and goes to the back; the others leave until they are found again."""
