@@ -10,6 +10,7 @@ import structlog
 
 from soldt_outbox.rows import OutboxRow, Verdict
 from worker import outcomes
+from worker.fair_queue import FairQueue
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
@@ -36,8 +37,8 @@ class Dispatcher:
         self._holdings = holdings
         self._settler = settler
         self._statistics = statistics
-        self._queue: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
-        self._suspects: asyncio.Queue[tuple[OutboxRow, Surroundings]] = asyncio.Queue()
+        self._queue: FairQueue[tuple[OutboxRow, Surroundings]] = FairQueue()
+        self._suspects: FairQueue[tuple[OutboxRow, Surroundings]] = FairQueue()
         self._under_way: set[UnderWay] = set()
         self._quiet = asyncio.Event()  # nothing under way; looked at while stopping
         self.alone = False
@@ -53,18 +54,16 @@ class Dispatcher:
             if self.alone:  # a claim that was under way when a row went out alone
                 self._settler.add(outcomes.handed_back(row))
             elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
-                self._suspects.put_nowait((row, surroundings))
+                self._suspects.put(row.merchant_id, (row, surroundings))
             else:
-                self._queue.put_nowait((row, surroundings))
+                self._queue.put(row.merchant_id, (row, surroundings))
 
     def hand_back(self) -> int:
         """Hand back what waits and was not begun; how many rows."""
-        rows = 0
-        for queue in (self._queue, self._suspects):
-            while not queue.empty():
-                self._settler.add(outcomes.handed_back(queue.get_nowait()[0]))
-                rows += 1
-        return rows
+        waiting = self._queue.clear() + self._suspects.clear()
+        for row, _ in waiting:
+            self._settler.add(outcomes.handed_back(row))
+        return len(waiting)
 
     async def until_quiet(self, hurry: asyncio.Event, *, timeout_s: float) -> None:
         """Wait for what is under way, but not past the time or ``hurry``."""
