@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -78,7 +78,12 @@ class Claimer:
         self._woken = asyncio.Event()
         self._scan_again_at = 0.0
         self.last_success = time.monotonic()
-        self.mean_claim_ms = 0.0  # of the last ones, for whoever looks at the table's health
+        self._claims_took: deque[float] = deque(maxlen=CLAIMS_IN_MEAN)
+
+    @property
+    def mean_claim_ms(self) -> float:
+        """How long the last claims took, for whoever looks at the table's health; 0 before the first."""
+        return 1000 * sum(self._claims_took) / max(1, len(self._claims_took))
 
     def wake(self, merchant_id: UUID | None = None) -> None:
         """Look now. Somebody committed an event of ``merchant_id``; without one, it is not known whose."""
@@ -146,7 +151,7 @@ class Claimer:
         asked_at, answers = time.monotonic(), self._holdings.answers
         due = [one for queues in asked.values() for one in queues]
         rows = await self._store.claim(due, limit=limit, worker_id=self._worker_id, lease=self._lease)
-        self.mean_claim_ms += ((time.monotonic() - asked_at) * 1000 - self.mean_claim_ms) / CLAIMS_IN_MEAN
+        self._claims_took.append(time.monotonic() - asked_at)
         gave = Counter(row.merchant_id for row in rows)
         share = max(1, limit // len(asked))
         self._note(asked, gave, share)

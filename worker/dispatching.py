@@ -17,6 +17,7 @@ from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import Settler
 from worker.shops import Surroundings
 from worker.telemetry import Statistics
+from worker.waiting import wait_at_most
 
 log = structlog.get_logger()
 
@@ -69,10 +70,7 @@ class Dispatcher:
         """Wait for what is under way, but not past the time or ``hurry``."""
         if not self._under_way:
             return
-        events = [asyncio.ensure_future(event.wait()) for event in (self._quiet, hurry)]
-        await asyncio.wait(events, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        for event in events:
-            event.cancel()
+        await wait_at_most(timeout_s, self._quiet, hurry)
         if self._under_way:
             log.warning("still under way, cut off", rows=len(self._under_way))
 

@@ -7,13 +7,6 @@ import asyncio
 
 async def wait_at_most(seconds: float, *events: asyncio.Event) -> None:
     """Until one of ``events`` is set, or the time is over."""
-    if len(events) == 1:  # the common case, without tasks
-        try:
-            async with asyncio.timeout(seconds):
-                await events[0].wait()
-        except TimeoutError:
-            pass
-        return
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

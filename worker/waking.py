@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -20,9 +20,6 @@ import structlog
 from psycopg import sql
 
 from soldt_outbox.database import connection_options
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 log = structlog.get_logger()
 
@@ -101,9 +98,7 @@ class Listener:
 
     async def _listen(self, conn: psycopg.AsyncConnection[Any]) -> None:
         while True:
-            async for notification in conn.notifies(timeout=self._probe_every_s):
-                if notification.channel == CHANNEL:
-                    self._wake(_merchant(notification.payload))
+            await self._hear(conn, self._probe_every_s)
             await self._probe(conn)
 
     async def _probe(self, conn: psycopg.AsyncConnection[Any]) -> None:
@@ -111,12 +106,19 @@ class Listener:
         word = secrets.token_hex(8)
         async with asyncio.timeout(2 * self._probe_answers_s):
             await self._notify(self._own_channel, word)
-            async for notification in conn.notifies(timeout=self._probe_answers_s):
-                if notification.channel == CHANNEL:
-                    self._wake(_merchant(notification.payload))
-                elif notification.payload == word:
-                    return
-        raise Deaf
+            if not await self._hear(conn, self._probe_answers_s, word):
+                raise Deaf
+
+    async def _hear(
+        self, conn: psycopg.AsyncConnection[Any], seconds: float, word: str | None = None
+    ) -> bool:
+        """Wake for what comes in this time; ends at once, and truly, when ``word`` comes."""
+        async for notification in conn.notifies(timeout=seconds):
+            if notification.channel == CHANNEL:
+                self._wake(_merchant(notification.payload))
+            elif notification.payload == word:
+                return True
+        return False
 
 
 def _merchant(payload: str) -> UUID | None:

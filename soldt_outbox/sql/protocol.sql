@@ -117,16 +117,17 @@ gate as materialized (
 ),
 queue as materialized (
   -- A moment back where the caller knows of no first due row: of what became due just before it may not have seen the commit.
-  select g.*, a.kind, coalesce(a.since, now() - interval '1 minute') as since
+  select g.*, a.kind, coalesce(a.since, now() - interval '1 minute') as since,
+    g.direction * array_position(enum_range(a.kind), a.kind) as class
   from gate g
   join unnest(%(merchants)s::uuid[], %(kinds)s::public.omnisend_outbox_kind[], %(since)s::timestamptz[]) as a (merchant_id, kind, since)
     on a.merchant_id = g.merchant_id
 ),
 due as (
-  select merchant_id, kind, direction, wanted, reach, 0 as seen, 0 as firsts, false as first, since as available_at, 0::bigint as id
+  select merchant_id, kind, class, wanted, reach, 0 as seen, 0 as firsts, false as first, since as available_at, 0::bigint as id
   from queue
   union all
-  select d.merchant_id, d.kind, d.direction, d.wanted, d.reach, d.seen + 1, d.firsts + n.first::int, n.first, n.available_at, n.id
+  select d.merchant_id, d.kind, d.class, d.wanted, d.reach, d.seen + 1, d.firsts + n.first::int, n.first, n.available_at, n.id
   from due d
   cross join lateral (
     select o.available_at, o.id,
@@ -150,11 +151,11 @@ due as (
   where d.firsts < d.wanted and d.seen < d.reach
 ),
 aside as (
-  select merchant_id, kind, direction, wanted, reach, 0 as seen, false as first, aside_after as available_at, 0::bigint as id,
+  select merchant_id, kind, class, wanted, reach, 0 as seen, false as first, aside_after as available_at, 0::bigint as id,
     null::timestamptz as created_at
   from queue
   union all
-  select a.merchant_id, a.kind, a.direction, a.wanted, a.reach, a.seen + 1, n.first, n.available_at, n.id, n.created_at
+  select a.merchant_id, a.kind, a.class, a.wanted, a.reach, a.seen + 1, n.first, n.available_at, n.id, n.created_at
   from aside a
   cross join lateral (
     select o.available_at, o.id, o.created_at,
@@ -181,11 +182,9 @@ picked as materialized (
   from (
     select a.*, row_number() over (partition by a.merchant_id order by a.class, a.since, a.id) as place
     from (
-      select merchant_id, wanted, id, available_at, available_at as since, direction * array_position(enum_range(kind), kind) as class
-      from due where first
+      select merchant_id, class, wanted, id, available_at, available_at as since from due where first
       union all
-      select merchant_id, wanted, id, available_at, created_at, direction * array_position(enum_range(kind), kind)
-      from aside where first
+      select merchant_id, class, wanted, id, available_at, created_at from aside where first
     ) a
   ) f
   cross join lateral (
