@@ -19,7 +19,7 @@ def say(line: str) -> None:
 
 
 def run_writers(options: argparse.Namespace) -> Iterator[Cell]:
-    """What the trigger costs a checkout (about 9 minutes)."""
+    """What the trigger costs a checkout (about 10 minutes)."""
     settings = writers.Settings(
         rounds=options.rounds or 7,
         seconds=options.seconds,
@@ -30,18 +30,18 @@ def run_writers(options: argparse.Namespace) -> Iterator[Cell]:
 
 
 def run_drain(options: argparse.Namespace) -> Iterator[Cell]:
-    """How fast a worker drains a backlog at the stand-in, against a bare loop of the same client (about 2 minutes)."""
+    """How fast a worker drains a backlog at the stand-in, against a bare loop of the same client (about a minute)."""
     return drain.cells(drain.Settings(rows=options.rows or 20_000, rounds=options.rounds or 3), say)
 
 
 def run_contest(options: argparse.Namespace) -> Iterator[Cell]:
-    """How fast it drains at the sink, beside other queues on PostgreSQL (about 6 minutes; in full about 30)."""
+    """How fast it drains at the sink, beside other queues on PostgreSQL (about 5 minutes; in full 25)."""
     rows = options.rows or (50_000 if options.full else 10_000)
     return contest.cells(contest.Settings(rows=rows, rounds=options.rounds or 3), say)
 
 
 def run_scaling(options: argparse.Namespace) -> Iterator[Cell]:
-    """What two and four processes send where an answer takes 100 ms, against one (about 2 minutes)."""
+    """What two and four processes send where an answer takes 100 ms, against one (about a minute)."""
     rows = 6_000 if options.full else 3_000
     return scaling.cells(scaling.Settings(rows_per_process=rows, rounds=options.rounds or 3), say)
 
@@ -52,19 +52,19 @@ def run_latency(options: argparse.Namespace) -> Iterator[Cell]:
 
 
 def run_fairness(options: argparse.Namespace) -> Iterator[Cell]:
-    """What quiet merchants notice of another's backlog (about a minute; in full 7)."""
+    """What quiet merchants notice of another's backlog (about a minute; in full 5)."""
     short = fairness.Settings(flood=10_000, seconds=8, rounds=options.rounds or 1)
     return fairness.cells(fairness.Settings(rounds=options.rounds or 3) if options.full else short, say)
 
 
 def run_size(options: argparse.Namespace) -> Iterator[Cell]:
-    """What taking and settling a row costs as tables and backlogs grow (about 2 minutes; in full 15)."""
+    """What taking and settling a row costs as tables and backlogs grow (about a minute; in full 5)."""
     settings = size.FULL if options.full else size.Settings()
     return size.cells(replace(settings, rounds=options.rounds or settings.rounds), say)
 
 
 def run_memory(options: argparse.Namespace) -> Iterator[Cell]:
-    """The most memory a worker holds with 100,000 rows due, in full a million (half a minute; in full 2)."""
+    """The most memory a worker holds with 100,000 rows due, in full a million (half a minute; in full one)."""
     return memory.cells(memory.Settings() if options.full else memory.Settings(rows=100_000, seconds=8), say)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from benchmarks.backlog import file_of, ready_bodies, wait_until_settled, write_orders
+from benchmarks.backlog import file_of, ready_bodies, wait_until, wait_until_settled, write_orders
 from benchmarks.drain import CONCURRENCY, run_bare_loop
 from benchmarks.peers import Client, Peer, Setting
 from benchmarks.shops import connect_merchants
@@ -119,7 +119,7 @@ class AtSink:
                 options = ["--client", client, "--setting", setting.argument]
                 with _running([*drain, *options], count=setting.processes) as processes:
                     self._wait_for_events(rows, processes)
-                    acknowledged = _wait_until(
+                    acknowledged = wait_until(
                         lambda: conn.execute(peer.acknowledged, {"rows": rows}).fetchone() == (True,),
                         timeout_s=_timeout_s(rows),
                     )
@@ -172,13 +172,3 @@ def _running(command: list[str], *, count: int) -> Iterator[list[subprocess.Pope
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _wait_until(holds: Callable[[], bool], *, timeout_s: float) -> float:
-    """When it was asked for the first time that the answer was yes, by ``time.monotonic``. Raises ``TimeoutError``."""
-    until = time.monotonic() + timeout_s
-    while (asked := time.monotonic()) < until:
-        if holds():
-            return asked
-        time.sleep(0.01)
-    raise TimeoutError(f"not every job was acknowledged within {timeout_s:g} s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -75,11 +75,15 @@ def file_of(bodies: list[tuple[str, bytes]]) -> Iterator[Path]:
 
 def wait_until_settled(conn: psycopg.Connection, *, timeout_s: float) -> float:
     """Wait until no row is pending; when that was, by ``time.monotonic``. Raises ``TimeoutError``."""
+    pending = "select 1 from public.integrations_omnisend_outbox where state = 'pending' limit 1"
+    return wait_until(lambda: conn.execute(pending).fetchone() is None, timeout_s=timeout_s)
+
+
+def wait_until(done: Callable[[], bool], *, timeout_s: float) -> float:
+    """When it was asked for the first time that the answer was yes, by ``time.monotonic``. Raises ``TimeoutError``."""
     until = time.monotonic() + timeout_s
     while (asked := time.monotonic()) < until:
-        if not conn.execute(
-            "select 1 from public.integrations_omnisend_outbox where state = 'pending' limit 1"
-        ).fetchone():
+        if done():
             return asked
         time.sleep(0.01)
-    raise TimeoutError(f"rows were still pending after {timeout_s:g} s")
+    raise TimeoutError(f"rows were still waiting after {timeout_s:g} s")

@@ -7,37 +7,22 @@ import http.client
 import json
 import random
 import time
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
 import uvloop
 
-from benchmarks.order_load import ADDRESS, CUSTOMERS, ITEMS
+from benchmarks.the_order import CUSTOMERS, as_json
 from sandbox.tokens import mint_token
 
 _HEADERS: Final = {"Content-Type": "application/json", "Prefer": "return=minimal"}
 
 
-def order(merchant_id: UUID, customer: int) -> dict[str, Any]:
-    """A row of ``orders`` as JSON."""
-    return {
-        "merchant_id": str(merchant_id),
-        "customer_email": f"customer{customer}@shopper.example",
-        "customer_name": "Naledi van der Merwe",
-        "customer_phone": "082 123 4567",
-        "shipping_address": ADDRESS,
-        "items": ITEMS,
-        "subtotal": 1947.50,
-        "shipping": 99.00,
-        "tax": 254.02,
-        "total": 2046.50,
-        "status": "pending",
-        "payment_status": "pending",
-        "payment_method": "payfast",
-        "notes": "Please ring at the gate",
-    }
+def _new_order(merchant_id: UUID) -> bytes:
+    email = f"customer{random.randint(1, CUSTOMERS)}@shopper.example"
+    return json.dumps(as_json(merchant_id, email)).encode()
 
 
 def _as_anon() -> dict[str, str]:
@@ -55,7 +40,7 @@ class Browser:
 
     def order(self) -> float:
         """Seconds from the request to the whole answer."""
-        body = json.dumps(order(self._merchant_id, random.randint(1, CUSTOMERS))).encode()
+        body = _new_order(self._merchant_id)
         began = time.perf_counter()
         self._connection.request("POST", "/orders", body, self._headers)
         answer = self._connection.getresponse()
@@ -80,7 +65,7 @@ async def _at_once(rest_url: str, merchant_id: UUID, sessions: int, seconds: flo
         async def browser(until: float) -> None:
             nonlocal count
             while time.perf_counter() < until:
-                row = json.dumps(order(merchant_id, random.randint(1, CUSTOMERS))).encode()
+                row = _new_order(merchant_id)
                 async with client.post(f"{rest_url}/orders", data=row) as answer:
                     if answer.status != 201:
                         raise RuntimeError(

@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.at_sink import AtSink, Drained
 from benchmarks.peers import CHANCY, HOW_TO_GET_PEERS, PEERS, PGQUEUER, PROCRASTINATE, Client, Peer, Setting
-from benchmarks.report import Bar, Cell, Say
+from benchmarks.report import Bar, Cell, Rounds, Say, ratio
 
 _PROCESSES: Final = (1, 2)
 _BARE: Final = "bare loop"
@@ -138,22 +138,14 @@ def _cell(
     tried: Sequence[_PeerRun] = (),
 ) -> Cell:
     ours, theirs = pair
-    ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
     others = {f"{run} rows/s": statistics.median(rates[run]) for run in tried if run != theirs}
-    return Cell(
-        name=name,
-        value=statistics.median(ratios),
+    return ratio(
+        name,
+        Rounds(f"{_words(ours)} rows/s", rates[ours]),
+        Rounds(f"{_words(theirs)} rows/s", rates[theirs]),
         bar=bar,
         against=f"durable embedded PostgreSQL, the sink; {_words(ours)}; {_words(theirs)}",
-        figures={
-            f"{_words(ours)} rows/s": statistics.median(rates[ours]),
-            f"{_words(theirs)} rows/s": statistics.median(rates[theirs]),
-            "lowest ratio": min(ratios),
-            "highest ratio": max(ratios),
-            **others,
-            "rounds ours": rates[ours],
-            "rounds theirs": rates[theirs],
-        },
+        **others,
     )
 
 

@@ -8,7 +8,6 @@ arrive until the last row is settled.
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.backlog import file_of, ready_bodies, wait_until_settled, write_orders
-from benchmarks.report import Bar, Cell, Say
+from benchmarks.report import Bar, Cell, Rounds, Say, ratio
 from benchmarks.shops import connect_merchants
 from benchmarks.worker_process import ROOT, running_worker
 from sandbox.omnisend import StandInProcess
@@ -42,18 +41,13 @@ def cells(settings: Settings, say: Say) -> Iterator[Cell]:
     """A cell for each number of processes."""
     worker, bare = _measure(settings, say)
     for processes, rates in worker.items():
-        yield Cell(
-            name=f"drain: {settings.rows:,} rows of {settings.merchants} merchants at the stand-in, "
+        yield ratio(
+            f"drain: {settings.rows:,} rows of {settings.merchants} merchants at the stand-in, "
             f"{processes} process{'es' if processes > 1 else ''} / bare loop",
-            value=statistics.median(w / b for w, b in zip(rates, bare, strict=True)),
+            Rounds("worker rows/s", rates),
+            Rounds("bare requests/s", bare),
             bar=BAR if processes == 1 else None,
             against="durable embedded PostgreSQL, the stand-in without faults; the same client posting the same bodies",
-            figures={
-                "worker rows/s": statistics.median(rates),
-                "bare requests/s": statistics.median(bare),
-                "rounds worker": rates,
-                "rounds bare": bare,
-            },
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -17,43 +16,16 @@ from uuid import UUID
 
 import psycopg
 
+from benchmarks.the_order import CUSTOMERS, INSERT, PSYCOPG_INSERT, TEXTS
 from sandbox.world import Database
 
 Protocol = Literal["extended", "prepared", "simple"]
 
-ADDRESS: Final = {
-    "address": "12 Long Street", "city": "Cape Town", "province": "Western Cape", "postal_code": "8001",
-    "country": "South Africa",
-}  # fmt: skip
-ITEMS: Final = [
-    {
-        "product_id": 101, "variant_id": 1012, "title": "Linen shirt", "variant_title": "M", "price": 899.00,
-        "quantity": 2, "image": "https://cdn.soldt.example/protea/shirt-m.jpg", "subtotal": 1798.00,
-    },
-    {
-        "product_id": 102, "variant_id": None, "title": "Enamel mug", "variant_title": None, "price": 149.50,
-        "quantity": 1, "image": "https://cdn.soldt.example/protea/mug.jpg", "subtotal": 149.50,
-    },
-]  # fmt: skip
-CUSTOMERS: Final = 1_000_000
-
-_TEXTS: Final = {
-    "address": json.dumps(ADDRESS),
-    "items": json.dumps(ITEMS),
-    "name": "Naledi van der Merwe",
-    "phone": "082 123 4567",
-    "note": "Please ring at the gate",
-}
-_INSERT: Final = """insert into public.orders (merchant_id, customer_email, customer_name, customer_phone,
-  shipping_address, items, subtotal, shipping, tax, total, status, payment_status, payment_method, notes)
-values ({merchant}, {email}, {name}, {phone}, {address}, {items},
-  1947.50, 99.00, 254.02, 2046.50, 'pending', 'pending', 'payfast', {note})
-returning id"""
 _PGBENCH_SCRIPT: Final = (
     f"\\set customer random(1, {CUSTOMERS})\n"
-    + _INSERT.format(
+    + INSERT.format(
         email="'customer' || :customer::int || '@shopper.example'",
-        **{name: f":{name}" for name in ("merchant", *_TEXTS)},
+        **{name: f":{name}" for name in ("merchant", *TEXTS)},
     ).replace("\n", " ")
     + ";\n"
 )
@@ -83,7 +55,7 @@ class OrderLoad:
         return self._with_pgbench(self.pgbench, database, sessions, seconds)
 
     def _with_pgbench(self, pgbench: Path, database: Database, sessions: int, seconds: int) -> float:
-        values = {"merchant": str(self.merchant_id), **_TEXTS}
+        values = {"merchant": str(self.merchant_id), **TEXTS}
         if self.protocol == "simple":
             values = {name: "'" + value.replace("'", "''") + "'" for name, value in values.items()}
         variables = [part for name, value in values.items() for part in ("-D", f"{name}={value}")]
@@ -103,16 +75,13 @@ class OrderLoad:
         return float(found[1])
 
     def _with_psycopg(self, database: Database, sessions: int, seconds: int) -> float:
-        statement = _INSERT.format(
-            email="%(email)s", **{name: f"%({name})s" for name in ("merchant", *_TEXTS)}
-        )
         start = threading.Barrier(sessions + 1)
         ended = threading.Event()
         counts = [0] * sessions
         failures: list[Exception] = []
 
         def session(number: int) -> None:
-            values = {"merchant": self.merchant_id, **_TEXTS}
+            values = {"merchant": self.merchant_id, **TEXTS}
             cursors = psycopg.ClientCursor if self.protocol == "simple" else psycopg.Cursor
             try:
                 with psycopg.connect(database.url(), autocommit=True, cursor_factory=cursors) as conn:
@@ -120,7 +89,7 @@ class OrderLoad:
                     while not ended.is_set():
                         email = f"customer{random.randint(1, CUSTOMERS)}@shopper.example"
                         conn.execute(
-                            statement, {**values, "email": email}, prepare=self.protocol == "prepared"
+                            PSYCOPG_INSERT, {**values, "email": email}, prepare=self.protocol == "prepared"
                         )
                         counts[number] += 1
             except psycopg.Error as error:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 import psycopg
 
-from benchmarks.order_load import ADDRESS, ITEMS
 from benchmarks.shops import merchant_id
 from benchmarks.steady_writer import Write
+from benchmarks.the_order import PSYCOPG_INSERT, TEXTS
 from sandbox.world import Database
 from soldt_outbox.omnisend.identity import event_id
-
-_INSERT: Final = """insert into public.orders (merchant_id, customer_email, customer_name, customer_phone,
-  shipping_address, items, subtotal, shipping, tax, total, status, payment_status, payment_method, notes)
-values (%(merchant)s, %(email)s, 'Naledi van der Merwe', '082 123 4567', %(address)s::jsonb, %(items)s::jsonb,
-  1947.50, 99.00, 254.02, 2046.50, 'pending', 'pending', 'payfast', 'Please ring at the gate')
-returning id"""
-_DOCUMENTS: Final = {"address": json.dumps(ADDRESS), "items": json.dumps(ITEMS)}
 
 
 @asynccontextmanager
@@ -30,8 +21,8 @@ async def session(url: str) -> AsyncIterator[Write]:
 
         async def write(merchant: int, number: int) -> str:
             shop = merchant_id(merchant)
-            values = {"merchant": shop, "email": f"steady{number}@shopper.example", **_DOCUMENTS}
-            row = await (await conn.execute(_INSERT, values)).fetchone()
+            values = {"merchant": shop, "email": f"steady{number}@shopper.example", **TEXTS}
+            row = await (await conn.execute(PSYCOPG_INSERT, values)).fetchone()
             if row is None:
                 raise RuntimeError("an insert returned no id")
             return str(event_id(shop, "order_placed", str(row[0])))

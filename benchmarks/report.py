@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -58,6 +59,40 @@ class Cell:
         if self.bar is None:
             return "-"
         return "met" if self.bar.is_met_by(self.value) else "NOT MET"
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What one side measured, round by round; ``what`` names it in the figures, unit and all."""
+
+    what: str
+    values: Sequence[float]
+
+
+def ratio(
+    name: str, measured: Rounds, base: Rounds, *, bar: Bar | None, against: str, **figures: Any
+) -> Cell:
+    """A cell of two that took turns: the median of the rounds' ratios, and how far these lay apart."""
+    ratios = [a / b for a, b in zip(measured.values, base.values, strict=True)]
+    return Cell(
+        name=name,
+        value=statistics.median(ratios),
+        bar=bar,
+        against=against,
+        figures={
+            **{side.what: statistics.median(side.values) for side in (measured, base)},
+            "lowest ratio": min(ratios),
+            "highest ratio": max(ratios),
+            **figures,
+            **{f"rounds, {side.what}": list(side.values) for side in (measured, base)},
+        },
+        note=_UNSTEADY if max(ratios) > _STEADY * min(ratios) else "",
+    )
+
+
+# Where rounds differ by more than this, something else had the cores, and the median says little.
+_STEADY: Final = 1.3
+_UNSTEADY: Final = "UNSTEADY: the machine was busy with other things; measure again when it is not"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

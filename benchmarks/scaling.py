@@ -7,13 +7,12 @@ gets as many rows for each of them, so that all drains take about as long.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.at_sink import AtSink
-from benchmarks.report import Bar, Cell, Say
+from benchmarks.report import Bar, Cell, Rounds, Say, ratio
 
 _DELAY_MS: Final = 100
 _BARS: Final = {2: Bar("at least", 1.9), 4: Bar("at least", 3.5)}
@@ -32,21 +31,13 @@ def cells(settings: Settings, say: Say) -> Iterator[Cell]:
     """Two processes against one, and four against one."""
     rates = _measure(settings, say)
     for processes, bar in _BARS.items():
-        ratios = [many / one for many, one in zip(rates[processes], rates[1], strict=True)]
-        yield Cell(
-            name=f"scaling: {processes} processes / 1 process, sink with {_DELAY_MS} ms, "
+        yield ratio(
+            f"scaling: {processes} processes / 1 process, sink with {_DELAY_MS} ms, "
             f"{settings.rows_per_process:,} rows a process of {settings.merchants} merchants",
-            value=statistics.median(ratios),
+            Rounds(f"{processes} processes rows/s", rates[processes]),
+            Rounds("1 process rows/s", rates[1]),
             bar=bar,
             against="durable embedded PostgreSQL, the sink; WORKER_CONCURRENCY=64",
-            figures={
-                f"{processes} processes rows/s": statistics.median(rates[processes]),
-                "1 process rows/s": statistics.median(rates[1]),
-                "lowest ratio": min(ratios),
-                "highest ratio": max(ratios),
-                f"rounds {processes} processes": rates[processes],
-                "rounds 1 process": rates[1],
-            },
         )
 
 

@@ -22,7 +22,7 @@ import psycopg
 import structlog
 import uvloop
 
-from benchmarks.report import Bar, Cell, Say
+from benchmarks.report import Bar, Cell, Rounds, Say, ratio
 from sandbox.postgres import PostgresServer
 from sandbox.world import Database, prepare_database
 from soldt_outbox.database import open_database
@@ -37,7 +37,6 @@ from worker.telemetry import Statistics
 CONCURRENCY: Final = 64
 LEASE: Final = timedelta(minutes=5)
 _UNBOUNDED: Final = Budget(requests_per_minute=1e8, burst=1_000_000)
-_STEADY: Final = 1.3
 
 _MERCHANTS: Final = """
 with shop as (
@@ -136,20 +135,12 @@ def cells(settings: Settings, say: Say) -> Iterator[Cell]:
             against=against,
         )
         for scenario, _ in worlds[1:]:
-            ratios = [a / b for a, b in zip(scenario.microseconds, base.microseconds, strict=True)]
-            yield Cell(
-                name=f"size: claim and settle per row, {scenario.name} / {base.name}",
-                value=statistics.median(ratios),
+            yield ratio(
+                f"size: claim and settle per row, {scenario.name} / {base.name}",
+                Rounds("us a row", scenario.microseconds),
+                Rounds("us a row of the first", base.microseconds),
                 bar=scenario.bar,
                 against=against,
-                figures={
-                    "us a row": statistics.median(scenario.microseconds),
-                    "lowest": min(ratios),
-                    "highest": max(ratios),
-                },
-                note="UNSTEADY: the machine was busy with other things"
-                if max(ratios) > _STEADY * min(ratios)
-                else "",
             )
         yield _under_an_old_snapshot(worlds[0][1], base, settings, say, against)
 

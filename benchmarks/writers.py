@@ -19,9 +19,10 @@ from typing import Final
 
 import psycopg
 
-from benchmarks.browsers import Browser, order, orders_per_second
+from benchmarks.browsers import Browser, orders_per_second
 from benchmarks.order_load import OrderLoad, Protocol
-from benchmarks.report import Bar, Cell, Say
+from benchmarks.report import Bar, Cell, Rounds, Say, ratio
+from benchmarks.the_order import as_json
 from sandbox.postgres import PostgresServer
 from sandbox.postgrest import HOW_TO_GET_POSTGREST, SupabaseApi, find_postgrest
 from sandbox.shops import PROTEA
@@ -37,9 +38,6 @@ WAITS_BAR: Final = Bar("at most", 0)
 # As on a server that has run for a while: write-ahead log files are used again, not made and zeroed while it is measured.
 _SETTINGS: Final = {"min_wal_size": "2GB"}
 _MERCHANT: Final = PROTEA.merchant_id
-# Where rounds differ by more than this, something else had the cores, and the median says little.
-_STEADY: Final = 1.3
-_UNSTEADY: Final = "UNSTEADY: the machine was busy with other things; measure again when it is not"
 # Sessions that wait for a lock of another transaction. An extension lock is held while a page is added to a file,
 # within one statement and by every table that grows; it is counted apart.
 _WAITING: Final = """
@@ -148,22 +146,13 @@ def _rate(world: World, measured: Database, sessions: int, settings: Settings, s
             f"writers, {sessions} sessions, round {number}/{settings.rounds}: {plain:,.0f}/s without, {ours:,.0f}/s {world.what(measured)}"
         )
     without, with_it = (rates[database.name] for database in pair)
-    ratios = [ours / plain for plain, ours in zip(without, with_it, strict=True)]
     _check_written(measured)
-    return Cell(
-        name=f"writers: order inserts at {sessions} session{'s' if sessions > 1 else ''}, {world.what(measured)} / without",
-        value=statistics.median(ratios),
+    return ratio(
+        f"writers: order inserts at {sessions} session{'s' if sessions > 1 else ''}, {world.what(measured)} / without",
+        Rounds("with/s", with_it),
+        Rounds("without/s", without),
         bar=BARS.get(sessions) if measured is world.ours else None,
         against=f"{world.server}; {world.load}",
-        figures={
-            "without/s": statistics.median(without),
-            "with/s": statistics.median(with_it),
-            "lowest ratio": min(ratios),
-            "highest ratio": max(ratios),
-            "rounds without": [round(rate) for rate in without],
-            "rounds with": [round(rate) for rate in with_it],
-        },
-        note=_UNSTEADY if max(ratios) > _STEADY * min(ratios) else "",
     )
 
 
@@ -238,16 +227,15 @@ def _postgrest_rate(world: World, measured: Database, sessions: int, settings: S
                     )
                 )
     without, with_it = (rates[database.name][1:] for database in pair)  # the first warms up
-    ratios = [ours / plain for plain, ours in zip(without, with_it, strict=True)]
-    say(f"writers, PostgREST, {sessions} sessions: {statistics.median(ratios):.3f} {world.what(measured)}")
-    return Cell(
-        name=name,
-        value=statistics.median(ratios),
+    cell = ratio(
+        name,
+        Rounds("with/s", with_it),
+        Rounds("without/s", without),
         bar=None,
         against=f"{world.server}; PostgREST itself (no gateway), its default pool, kept connections",
-        figures={"without/s": statistics.median(without), "with/s": statistics.median(with_it)},
-        note=_UNSTEADY if max(ratios) > _STEADY * min(ratios) else "",
     )
+    say(f"writers, PostgREST, {sessions} sessions: {cell.value:.3f} {world.what(measured)}")
+    return cell
 
 
 # No order waits ---------------------------------------------------------------------------------------------------
@@ -277,7 +265,7 @@ def _nobody_waits(world: World, measured: Database, settings: Settings, say: Say
 
     watcher = threading.Thread(target=watch)
     with measured.connect() as uncommitted:
-        row = order(_MERCHANT, 1)
+        row = as_json(_MERCHANT, "customer1@shopper.example")
         columns = ", ".join(row)
         uncommitted.execute(
             f"insert into public.orders ({columns}) select {columns} from jsonb_populate_record(null::public.orders, %s::jsonb)",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
-from benchmarks.order_load import ADDRESS, ITEMS
 from benchmarks.shops import merchant_id
+from benchmarks.the_order import as_json
+from soldt_outbox.database import json_dumps, json_loads
 from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping import map_event
@@ -18,27 +19,10 @@ KEY = "bench-key"
 _MERCHANT = merchant_id(0)
 
 
-def _order(number: int, at: datetime) -> dict[str, object]:
+def _order(number: int, at: datetime) -> dict[str, Any]:
     """As ``to_jsonb`` of its row reads."""
-    return {
-        "id": number,
-        "merchant_id": str(_MERCHANT),
-        "customer_email": "steady@shopper.example",
-        "customer_name": "Naledi van der Merwe",
-        "customer_phone": "082 123 4567",
-        "shipping_address": ADDRESS,
-        "items": ITEMS,
-        "subtotal": Decimal("1947.50"),
-        "shipping": Decimal("99.00"),
-        "tax": Decimal("254.02"),
-        "total": Decimal("2046.50"),
-        "status": "pending",
-        "payment_status": "pending",
-        "payment_method": "payfast",
-        "notes": "Please ring at the gate",
-        "created_at": at.isoformat(),
-        "updated_at": at.isoformat(),
-    }
+    order = json_loads(json_dumps(as_json(_MERCHANT, "steady@shopper.example")))  # amounts as decimals
+    return order | {"id": number, "created_at": at.isoformat(), "updated_at": at.isoformat()}
 
 
 def _mapped() -> bytes:
