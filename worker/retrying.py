@@ -54,7 +54,7 @@ async def send_within_lease(send: Callable[[], Awaitable[Answer]]) -> Answer:
     """Call ``send`` until it ends in something that waiting a moment will not change, three times at most.
 
     Raises what the last ``send`` raised. tenacity takes over only when the first request failed: its bookkeeping
-    costs 20 microseconds a call (400 is what a row costs in all), and nearly every row needs one request.
+    costs 20 microseconds a call, and nearly every row needs one request.
     """
     try:
         answer = await send()
