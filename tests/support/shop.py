@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,6 +100,20 @@ def place_unseen(conn: psycopg.Connection, **columns: Any) -> None:
         sql.SQL("insert into public.orders ({}) values ({})").format(*_columns(columns)),
         [_adapted(value) for value in (ORDER | columns).values()],
     )
+
+
+def check_out_together(database: Database, count: int) -> None:
+    """Place an order in each of so many sessions while those of all before it are uncommitted, then commit all at once.
+
+    Each gives up on any lock after a millisecond. They write one after the other: adding a page to a table is a moment's wait
+    for whoever adds one, too, and no wait for an order.
+    """
+    with ExitStack() as sessions, ThreadPoolExecutor(count) as pool:
+        browsers = [sessions.enter_context(database.connect("anon")) for _ in range(count)]
+        for browser in browsers:
+            browser.execute("set lock_timeout = '1ms'")
+            place_unseen(browser)
+        list(pool.map(psycopg.Connection.commit, browsers))
 
 
 def change(conn: psycopg.Connection, order_id: int, **columns: Any) -> None:

@@ -7,16 +7,14 @@ as long as the test wants: whatever would wait fails.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier
 
 import psycopg
 import pytest
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
-from tests.support.shop import admin, change, claim, names, outbox, place, place_unseen
+from tests.support.shop import admin, change, check_out_together, claim, names, outbox, place, place_unseen
 
 pytestmark = pytest.mark.both_majors
 
@@ -44,15 +42,7 @@ def test_a_checkout_does_not_wait_for_one_that_has_not_committed(shop: Database,
 
 def test_many_checkouts_of_one_merchant_go_at_once(shop: Database) -> None:
     """All of them are open at the same time, and none is let go before the last has written."""
-    everybody_has_written = Barrier(CHECKOUTS)
-
-    def check_out(_: int) -> None:
-        with impatient(shop) as browser, browser.transaction():
-            place_unseen(browser)
-            everybody_has_written.wait(timeout=30)
-
-    with ThreadPoolExecutor(CHECKOUTS) as pool:
-        list(pool.map(check_out, range(CHECKOUTS)))
+    check_out_together(shop, CHECKOUTS)
     assert names(shop) == ["order_placed"] * CHECKOUTS
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from uuid import UUID
 
-import psycopg
 import pytest
 
 from sandbox.shops import PROTEA
@@ -17,7 +15,7 @@ from sandbox.world import Database
 from soldt_outbox.administration.waking import switch_wake_ups, wake_ups
 from soldt_outbox.database import open_database
 from soldt_outbox.store import Budget, Store
-from tests.support.shop import connect_shop, names, place, place_unseen
+from tests.support.shop import check_out_together, connect_shop, names, place, place_unseen
 from tests.support.worker import Scene, cart, until
 from worker import claiming
 from worker.waking import CHANNEL, Listener
@@ -84,13 +82,8 @@ async def test_switched_off_nobody_is_told(switched_on: Database) -> None:
 
 @pytest.mark.both_majors
 def test_orders_do_not_wait_for_each_others_notifications(switched_on: Database) -> None:
-    """Each writes while all before it are uncommitted, and gives up on any lock after a millisecond; then all commit at once."""
-    with ExitStack() as sessions, ThreadPoolExecutor(6) as pool:
-        browsers = [sessions.enter_context(switched_on.connect("anon")) for _ in range(6)]
-        for number, browser in enumerate(browsers):
-            browser.execute("set lock_timeout = '1ms'")
-            place_unseen(browser, customer_email=f"customer-{number}@example.com")
-        list(pool.map(psycopg.Connection.commit, browsers))
+    """Nor does any for the lock that committing a notification takes."""
+    check_out_together(switched_on, 6)
     assert names(switched_on) == ["order_placed"] * 6
 
 
