@@ -41,7 +41,7 @@ $(BENCH_STAMP): $(STAMP) requirements/bench.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-bench: $(BENCH_STAMP) ## ratios side by side: what the trigger costs, how fast a backlog drains, beside other queues
+bench: $(BENCH_STAMP) ## ratios side by side: what the trigger costs, how fast a backlog drains, beside other queues and HTTP clients
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-full: $(BENCH_STAMP) ## the same with full row counts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from benchmarks import budget, contest, drain, fairness, latency, memory, scaling, size, writers
+from benchmarks import budget, clients, contest, drain, fairness, latency, memory, scaling, size, writers
 from benchmarks.report import Cell, table, this_machine, write
 
 Suite = Callable[[argparse.Namespace], Iterator[Cell]]
@@ -73,6 +73,13 @@ def run_budget(options: argparse.Namespace) -> Iterator[Cell]:
     return budget.cells(budget.Settings(seconds=150 if options.full else 70), say)
 
 
+def run_clients(options: argparse.Namespace) -> Iterator[Cell]:
+    """What HTTP clients send from one process, and what they say of faults (2 minutes; in full 6)."""
+    short, full = clients.Settings(), clients.Settings(seconds=2, rounds=3)
+    settings = full if options.full else short
+    return clients.cells(replace(settings, rounds=options.rounds or settings.rounds), say)
+
+
 SUITES: dict[str, Suite] = {
     "writers": run_writers,
     "drain": run_drain,
@@ -83,6 +90,7 @@ SUITES: dict[str, Suite] = {
     "size": run_size,
     "memory": run_memory,
     "budget": run_budget,
+    "clients": run_clients,
 }
 
 

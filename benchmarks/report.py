@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ class Cell:
         against: what it ran against: server, client, load.
         figures: what the value was made from, so that a reader can judge it.
         note: why there is no value, or how to read it.
+        words: findings that are no numbers, by column of a table of their own; the first says whose they are.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Cell:
     against: str
     figures: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -126,7 +128,7 @@ def _processor() -> str:
 
 
 def table(cells: list[Cell]) -> str:
-    """A Markdown table, aligned for a terminal."""
+    """A Markdown table, aligned for a terminal; where cells have words, a second one of these."""
     rows = [["what", "value", "bar", "", "from"]]
     for cell in cells:
         value = "-" if cell.value is None else f"{cell.value:.3g}"
@@ -139,6 +141,14 @@ def table(cells: list[Cell]) -> str:
                 "; ".join(filter(None, [_short(cell.figures), cell.note])),
             ]
         )
+    worded = [cell.words for cell in cells if cell.words]
+    columns = list(dict.fromkeys(column for words in worded for column in words))
+    of_words = [columns, *([words.get(column, "-") for column in columns] for words in worded)]
+    return "\n\n".join(_aligned(each) for each in (rows, of_words) if len(each) > 1)
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """``rows``, of which the first is the header."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     widths[-1] = 4  # the last column may be as long as it likes
     rows.insert(1, ["-" * width for width in widths])
