@@ -60,8 +60,8 @@ class _Target:
 class OmnisendClient:
     """Sends requests of one dialect to one host. Holds no credential: the key is an argument of each call.
 
-    httpx's ``AsyncClient`` is left out on purpose: over the same transport it sent half as many requests a second
-    (ratio 0.47 to 0.55 at 64 connections, 1.9 kB bodies), and its cookies, redirects and environment are what must
+    httpx's ``AsyncClient`` is left out on purpose: over the same transport it sent two fifths as many requests a second
+    (ratio 0.36 to 0.43 at 8 to 256 connections: ``python -m benchmarks clients``), and its cookies, redirects and environment are what must
     not happen here. httpx's transports remain: ``httpx.MockTransport`` in tests.
     """
 
