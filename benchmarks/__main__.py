@@ -74,7 +74,7 @@ def run_budget(options: argparse.Namespace) -> Iterator[Cell]:
 
 
 def run_clients(options: argparse.Namespace) -> Iterator[Cell]:
-    """What HTTP clients send from one process, and what they say of faults (2 minutes; in full 6)."""
+    """What HTTP clients send from one process, and what they say of faults (2 minutes; in full 5)."""
     short, full = clients.Settings(), clients.Settings(seconds=2, rounds=3)
     settings = full if options.full else short
     return clients.cells(replace(settings, rounds=options.rounds or settings.rounds), say)

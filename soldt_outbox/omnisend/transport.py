@@ -1,7 +1,8 @@
 """httpx's transport interface over aiohttp, with aiohttp's errors told apart by one question: was anything written?
 
 Under httpx's ``AsyncClient`` this carries 3 to 28 times the requests of httpx's own pool (from 8 to 64 connections:
-``python -m benchmarks clients``), and the ready-made adapters report a connection that broke after the request as one that was never made. Here:
+``python -m benchmarks clients``), and the ready-made adapters report a connection that broke after the request as one
+that was never made. Here:
 
 - no connection, or nothing written to it: ``httpx.ConnectError`` or ``ConnectTimeout``: safe to send again;
 - written, and no whole answer: ``ReadError``, ``ReadTimeout`` or ``RemoteProtocolError``: may have been acted upon.
