@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 import psycopg
@@ -147,11 +148,12 @@ class Settler:
 
 
 def _report(outcome: Outcome) -> None:
+    level = _level(outcome)
+    if not log.is_enabled_for(level):  # most rows are delivered, and of those nobody wants a line
+        return
     row = outcome.row
-    level = {Verdict.DELIVERED: "debug", Verdict.DEAD: "error"}.get(outcome.verdict, "info")
-    if outcome.verdict is Verdict.RELEASE and outcome.requests_made == 0:
-        level = "debug"
-    getattr(log, level)(
+    log.log(
+        level,
         outcome.verdict.value,
         outbox_id=row.id,
         merchant_id=str(row.merchant_id),
@@ -161,3 +163,17 @@ def _report(outcome: Outcome) -> None:
         status=outcome.status_code,
         error=outcome.error,
     )
+
+
+def _level(outcome: Outcome) -> int:
+    match outcome.verdict:
+        case Verdict.DELIVERED:
+            return logging.DEBUG
+        case Verdict.RELEASE if outcome.requests_made == 0:
+            return logging.DEBUG
+        case Verdict.DEAD:
+            return logging.ERROR
+        case Verdict.SKIPPED | Verdict.EXPIRED | Verdict.RETRY | Verdict.RELEASE:
+            return logging.INFO
+        case _:
+            assert_never(outcome.verdict)

@@ -83,7 +83,7 @@ def map_event(
             "eventName": name,
             "origin": ORIGIN,
             "eventVersion": version,
-            "eventID": str(identity),
+            "eventID": identity,
             "eventTime": instant(row.occurred_at),
             "contact": who.contact(),
             "properties": _properties(event, payload, who, Shop(merchant, catalogue), row),

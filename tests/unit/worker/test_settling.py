@@ -11,8 +11,9 @@ from datetime import timedelta
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from soldt_outbox.rows import Outcome
+from soldt_outbox.rows import Outcome, Verdict
 from tests.support.worker import Signals
 from tests.support.worker_rows import ScriptedStore, delivered
 from worker import settling
@@ -187,3 +188,25 @@ async def test_closing_settles_what_is_there() -> None:
     bench.settler.close()
     await asyncio.wait_for(bench.settler.run(), 5)
     assert [len(batch) for batch in bench.store.settled] == [3]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "requests_made", "level"),
+    [
+        (Verdict.DELIVERED, 1, "debug"),
+        (Verdict.RELEASE, 0, "debug"),
+        (Verdict.RELEASE, 1, "info"),
+        (Verdict.RETRY, 1, "info"),
+        (Verdict.SKIPPED, 0, "info"),
+        (Verdict.EXPIRED, 0, "info"),
+        (Verdict.DEAD, 1, "error"),
+    ],
+)
+async def test_how_loudly_an_outcome_is_logged(verdict: Verdict, requests_made: int, level: str) -> None:
+    outcome = msgspec.structs.replace(delivered(), verdict=verdict, requests_made=requests_made)
+    with capture_logs() as lines:
+        async with running() as bench:
+            bench.add(outcome)
+            await bench.signals.reached(verdict.value, 1)
+    told = [(line["event"], line["log_level"], line["outbox_id"]) for line in lines]
+    assert told == [(verdict.value, level, outcome.row.id)]
