@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,8 @@ from soldt_outbox.rows import Unreadable
 from soldt_outbox.sql import queries
 
 _Row = TypeVar("_Row")
+Statement = tuple[str, Mapping[str, Any]]
+"""The name of a statement (see ``soldt_outbox.sql``) and its parameters."""
 
 WORKER_ROLE: Final = "omnisend_worker"
 STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
@@ -110,19 +112,28 @@ class AsyncDatabase:
     pool: AsyncConnectionPool[Connection]
     role: str | None
 
-    async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
-        """The rows of the named statement (see ``soldt_outbox.sql``).
+    async def run(
+        self, name: str, parameters: Mapping[str, Any] | None = None, *, before: Sequence[Statement] = ()
+    ) -> list[DictRow]:
+        """The rows of the named statement (see ``soldt_outbox.sql``), after those ``before`` in the same transaction.
 
         Raises ``TimeoutError`` where nobody answers: a connection that a firewall forgot says nothing for ever.
         """
-        return await self.run_as(dict_row, name, parameters)
+        return await self.run_as(dict_row, name, parameters, before=before)
 
     async def run_as(
-        self, row_factory: AsyncRowFactory[_Row], name: str, parameters: Mapping[str, Any] | None = None
+        self,
+        row_factory: AsyncRowFactory[_Row],
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        before: Sequence[Statement] = (),
     ) -> list[_Row]:
         """The same, with rows of another make."""
         async with asyncio.timeout(SILENCE_TIMEOUT.total_seconds()):
             async with self.transaction() as conn:
+                for other, its_parameters in before:
+                    await conn.execute(queries[other], its_parameters)
                 cursor = conn.cursor(row_factory=row_factory)
                 await cursor.execute(queries[name], parameters)
             return await cursor.fetchall() if cursor.description is not None else []

@@ -80,6 +80,8 @@ class OmnisendRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, complete but for host and credential. ``path`` is beneath the dialect's base path.
 
     ``recipient`` is whom it is about, e-mail else phone, in the form in which it is sent: logs hold its hash.
+    ``otherwise`` is the call to make where Omnisend says that what is to be replaced does not exist, or that what is to be
+    created does. A DELETE needs none: gone is gone.
     """
 
     method: str
@@ -87,6 +89,23 @@ class OmnisendRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     event_id: UUID | None = None
     recipient: str | None = None
+    otherwise: OmnisendRequest | None = None
+
+
+class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A row to write when another is settled, in the same transaction; what is there already stays.
+
+    ``ordered_by`` names whose rows must stay in order, as text that the database hashes. ``wait``: not claimed before.
+    """
+
+    kind: Kind
+    name: str
+    dedup_key: str
+    payload: dict[str, Any]
+    occurred_at: datetime
+    time_to_live: timedelta
+    ordered_by: str | None = None
+    wait: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +121,14 @@ class MerchantProfile:
     """What the mapping needs to know of a merchant.
 
     ``storefront_url`` has no trailing slash. ``country_code`` is ISO 3166-1 alpha-2 and is the default for
-    phones and addresses; ``currency`` is ISO 4217.
+    phones and addresses; ``currency`` is ISO 4217. ``locale`` is which of several texts a product is told with.
     """
 
     merchant_id: UUID
     storefront_url: str | None
     country_code: str = "ZA"
     currency: str = "ZAR"
+    locale: str = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +177,9 @@ class PauseReason(StrEnum):
     THROTTLED = "THROTTLED"  # 429
     CREDENTIAL = "CREDENTIAL"  # no key stored, or it cannot be opened
     FAILING = "FAILING"  # unbroken failures: the breaker is open
+    RETIRED = (
+        "RETIRED"  # 410: Omnisend no longer speaks the version of its API that this merchant is spoken to in
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +203,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``requests_made`` is how many HTTP requests the attempt cost the merchant's budget; one was charged at the claim.
     ``request_log`` and ``response_log`` are what the log row holds: redacted, never a credential.
     ``counted`` is false where the row is not to blame (a wrong key, a 429): its attempt is given back.
+    ``forbidden``: the key may not do what rows of this kind need, as a sentence; the merchant's other kinds go on.
+    ``follow_ups`` are written if this outcome is.
     """
 
     row: OutboxRow
@@ -197,3 +222,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     contact_hash: str | None = None
     request_log: dict[str, Any] | None = None
     response_log: dict[str, Any] | None = None
+    forbidden: str | None = None
+    follow_ups: tuple[FollowUp, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import RowMaker
 from psycopg.types.json import Jsonb
 
-from soldt_outbox.database import AsyncDatabase, json_dumps
+from soldt_outbox.database import AsyncDatabase, Statement, json_dumps
 from soldt_outbox.errors import SchemaError
 from soldt_outbox.rows import (
     CatalogueProduct,
@@ -29,11 +29,13 @@ from soldt_outbox.rows import (
 )
 
 # The columns and functions that check_schema looks for.
-_SCHEMA_PARTS: Final = 8
+_SCHEMA_PARTS: Final = 9
 # How many rows that wait behind an earlier one of their customer a claim looks at in all, beyond those it takes: some
 # 10 ms, and a customer with 10,000 rows is out of the others' way after twenty claims.
 PATIENCE: Final = 500
 _THROTTLED_FOR: Final = timedelta(minutes=10)  # how long the rate stays halved after a 429
+# How long a kind of row waits after a 403. Permissions added to a key take up to five minutes to apply (Omnisend, "API keys").
+FORBIDDEN_FOR: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +79,14 @@ class MerchantRecord:
 
     merchant_id: UUID
     status: str
+    auth_type: str
     api_key_enc: str | None
     currency: str
     country_code: str
+    api_version: str | None
+    sync_contacts: bool
+    ordered_products: bool
+    locale: str
     slug: str | None
     custom_domain: str | None
 
@@ -138,8 +145,12 @@ class Store:
             "interval": self._budget.interval,
             "breaker_failures": self._breaker.failures,
             "breaker_pause": self._breaker.pause,
+            "forbidden_for": FORBIDDEN_FOR,
         }
-        return {row["id"] for row in await self._database.run("settle", parameters)}
+        before: list[Statement] = []
+        if any(outcome.follow_ups for outcome in outcomes):
+            before.append(("follow_up", _follow_ups(outcomes)))
+        return {row["id"] for row in await self._database.run("settle", parameters, before=before)}
 
     async def merchants(self, merchant_ids: Iterable[UUID]) -> dict[UUID, MerchantRecord]:
         """Connections and shop addresses."""
@@ -206,6 +217,10 @@ class Store:
     async def notify(self, channel: str, word: str) -> None:
         """Notify whoever listens on ``channel``."""
         await self._database.run("notify", {"channel": channel, "word": word})
+
+    async def resume_retired(self) -> None:
+        """Let merchants go on whose version of the API was answered 410: another may be spoken now."""
+        await self._database.run("resume_retired")
 
     async def any_credential(self) -> tuple[UUID, str] | None:
         """One stored ciphertext of an API key with its merchant."""
@@ -302,6 +317,9 @@ class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
     code: PauseReason | None = None
     detail: str | None = None
     credential: str | None = None
+    forbidden: list[Kind] | None = None
+    allowed: list[Kind] | None = None
+    forbidden_detail: str | None = None
 
     @classmethod
     def by(cls, merchant_id: UUID, outcomes: Sequence[Outcome]) -> Self:
@@ -319,7 +337,18 @@ class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
         pauses = [o.pause for o in outcomes if o.pause is not None]
         if pauses:
             said._add(pauses)
+        if any(o.row.kind is not Kind.EVENT for o in outcomes):
+            said._add_kinds(outcomes)
         return said
+
+    def _add_kinds(self, outcomes: Sequence[Outcome]) -> None:
+        """Which kinds the key may not send, and which it may. Events have no pause of their own: theirs is the lane's."""
+        sent = {o.row.kind for o in outcomes if o.verdict is Verdict.DELIVERED} - {Kind.EVENT}
+        forbidden = {o.row.kind: o.forbidden for o in outcomes if o.forbidden is not None}
+        if sent:
+            self.allowed = sorted(sent - forbidden.keys()) or None
+        if forbidden:
+            self.forbidden, self.forbidden_detail = sorted(forbidden), " ".join(sorted(forbidden.values()))
 
     def _add(self, pauses: Sequence[Pause]) -> None:
         longest = max(pauses, key=lambda pause: pause.duration)
@@ -330,6 +359,37 @@ class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
         broken = next((pause for pause in pauses if pause.breaks_integration), None)
         if broken is not None:
             self.code, self.detail, self.credential = broken.reason, broken.message, broken.credential
+
+
+class _Following(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A record of ``follow_up``'s ``rows``."""
+
+    after_id: int
+    kind: Kind
+    name: str
+    dedup_key: str
+    payload: dict[str, Any]
+    occurred_at: datetime
+    time_to_live: timedelta
+    ordered_by: str | None = None
+    wait: timedelta | None = None
+
+
+def _follow_ups(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    leading = [outcome for outcome in outcomes if outcome.follow_ups]
+    return {
+        "held": _records(_Held(id=o.row.id, token=o.row.lease_token) for o in leading),
+        "rows": _records(
+            _Following(after_id=o.row.id, **msgspec.structs.asdict(row))
+            for o in leading
+            for row in o.follow_ups
+        ),
+    }
+
+
+class _Held(msgspec.Struct):
+    id: int
+    token: UUID
 
 
 def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:

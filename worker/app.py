@@ -102,21 +102,22 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped. Raises what no part could recover from."""
         await startup.check(self._store, self._keys)
+        await self._store.resume_retired()  # this process may speak another version
         shops = Shops(
             self._store,
             self._keys,
+            dialect=DIALECTS[self._settings.omnisend_api_version],
             storefront_url=self._settings.storefront_url,
             with_catalogue=await self._store.catalogue_granted(),
         )
         sender = Sender(
             self._client,
-            DIALECTS[self._settings.omnisend_api_version],
             self._lanes,
             self._holdings,
             shops,
             policy=self._policy,
         )
-        dispatcher = Dispatcher(sender, self._lanes, self._holdings, self._settler, self.statistics)
+        dispatcher = Dispatcher(sender, self._holdings, self._settler, self.statistics)
         claimer = self._claimer(shops, dispatcher)
         maintenance = Maintenance(
             self._store,
@@ -192,6 +193,8 @@ class Worker:
         self._lanes.something_changed(outcome.row.merchant_id)
         if outcome.pause is not None:
             self._lanes.pause_stored(outcome.row.merchant_id)
+        if outcome.forbidden is not None:
+            self._lanes.pause_stored(outcome.row.merchant_id, outcome.row.kind)
 
     async def _wind_down(
         self,

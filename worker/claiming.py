@@ -142,9 +142,6 @@ class Claimer:
         if not self._may_claim():
             return 0, False
         limit = self._most - self._holdings.unanswered_in_all
-        bound = self._lanes.claim_limit
-        if bound is not None:
-            limit = min(limit, bound - len(self._holdings))  # one probe, and not one a round
         asked = await self._whom_to_ask(limit, scan=scan) if limit > 0 else {}
         if not asked:
             return 0, False

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import structlog
 
-from soldt_outbox.rows import OutboxRow, Verdict
+from soldt_outbox.rows import OutboxRow
 from worker import outcomes
 from worker.fair_queue import FairQueue
 from worker.holdings import Holdings
-from worker.lanes import Lanes
 from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import Settler
 from worker.shops import Surroundings
@@ -30,11 +29,8 @@ class Dispatcher:
     ``alone`` is true while a row is sent with no other in hand: nothing may be claimed meanwhile.
     """
 
-    def __init__(
-        self, sender: Sender, lanes: Lanes, holdings: Holdings, settler: Settler, statistics: Statistics
-    ) -> None:
+    def __init__(self, sender: Sender, holdings: Holdings, settler: Settler, statistics: Statistics) -> None:
         self._sender = sender
-        self._lanes = lanes
         self._holdings = holdings
         self._settler = settler
         self._statistics = statistics
@@ -132,6 +128,4 @@ class Dispatcher:
             self._under_way.discard(attempt)
             if not self._under_way:
                 self._quiet.set()
-        if outcome.verdict is Verdict.DELIVERED:
-            self._lanes.unretire()
         self._settler.add(outcome)

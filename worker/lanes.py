@@ -12,15 +12,19 @@ from uuid import UUID
 
 import structlog
 
+from soldt_outbox.rows import Kind
+from worker.outcomes import RETIRED_FOR
+
 log = structlog.get_logger()
 
-RETIRED_FOR: Final = timedelta(minutes=15)  # after a 410: then a single row goes out to see
 _COOL_FIRST_S: Final = 0.1
 _COOL_MOST_S: Final = 1.0
 
+_Held = tuple[UUID, Kind | None]
+
 
 class Lanes:
-    """Merchants on hold, merchants whose last claim gave nothing, and whether Omnisend retired our dialect.
+    """Merchants on hold, merchants whose last claim gave nothing, and versions of the API that Omnisend retired.
 
     The database's lanes are the truth. This only keeps rows already in hand from being sent after a refusal, and
     spares the database claims that would give nothing.
@@ -28,51 +32,51 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._unstored: Counter[UUID] = Counter()  # pauses on their way into the database
-        self._paused_at: dict[UUID, float] = {}  # when the latest one was there
+        self._unstored: Counter[_Held] = Counter()  # pauses on their way into the database
+        self._paused_at: dict[_Held, float] = {}  # when the latest one was there
         self._cooling: dict[UUID, tuple[float, float]] = {}  # until, for how long
-        self._retired_until: float | None = None
+        self._retired_until: dict[str, float] = {}
 
-    def hold(self, merchant_id: UUID) -> None:
-        """A pause is on its way into the database: until it is there, claims would still give rows."""
-        self._unstored[merchant_id] += 1
+    def hold(self, merchant_id: UUID, kind: Kind | None = None) -> None:
+        """A pause, of one kind of row or of all, is on its way into the database: until it is there, claims would still give rows."""
+        self._unstored[merchant_id, kind] += 1
 
-    def pause_stored(self, merchant_id: UUID) -> None:
+    def pause_stored(self, merchant_id: UUID, kind: Kind | None = None) -> None:
         """The database knows one of these pauses, and gives rows again only when they may be sent."""
-        self._unstored[merchant_id] -= 1
-        if self._unstored[merchant_id] <= 0:
-            del self._unstored[merchant_id]
-        self._paused_at[merchant_id] = self._clock()
+        held = (merchant_id, kind)
+        self._unstored[held] -= 1
+        if self._unstored[held] <= 0:
+            del self._unstored[held]
+        self._paused_at[held] = self._clock()
 
     def is_held(self, merchant_id: UUID) -> bool:
         """Whether nothing of this merchant should be claimed yet."""
-        return merchant_id in self._unstored
+        return (merchant_id, None) in self._unstored
 
-    def holds(self, merchant_id: UUID, *, claimed_at: float) -> bool:
+    def holds(self, merchant_id: UUID, kind: Kind, *, claimed_at: float) -> bool:
         """Whether a row is to be handed back unsent: its claim was made before the pause, however long ago that is."""
-        if self._retired_until is not None and self._clock() < self._retired_until:
-            return True
-        return self.is_held(merchant_id) or claimed_at <= self._paused_at.get(merchant_id, -math.inf)
+        return any(
+            held in self._unstored or claimed_at <= self._paused_at.get(held, -math.inf)
+            for held in ((merchant_id, None), (merchant_id, kind))
+        )
 
-    def retire(self, words: str) -> None:
-        """Omnisend answered 410: nothing more is sent in this dialect, by anybody's key."""
-        self._retired_until = self._clock() + RETIRED_FOR.total_seconds()
+    def retire(self, version: str, words: str) -> None:
+        """Omnisend answered 410: nothing more is sent in this version of its API, by anybody's key."""
+        self._retired_until[version] = self._clock() + RETIRED_FOR.total_seconds()
         log.error(
-            "Omnisend retired this version of its API: all sending stops, nothing is lost; set OMNISEND_API_VERSION and restart",
+            "Omnisend retired this version of its API: sending in it stops, nothing is lost; set OMNISEND_API_VERSION and "
+            "restart, or `soldt-outbox configure --api-version` for single merchants",
+            api_version=version,
             words=words,
             next_try_in_s=RETIRED_FOR.total_seconds(),
         )
 
-    def unretire(self) -> None:
-        """Something was delivered."""
-        self._retired_until = None
-
-    @property
-    def claim_limit(self) -> int | None:
-        """How many rows may be claimed: none while the dialect is retired, one to see whether it still is, else no limit."""
-        if self._retired_until is None:
+    def retired_for(self, version: str) -> timedelta | None:
+        """How long nothing is to be asked of Omnisend in this version; None where it may be asked."""
+        until = self._retired_until.get(version)
+        if until is None or until <= self._clock():
             return None
-        return 0 if self._clock() < self._retired_until else 1
+        return timedelta(seconds=until - self._clock())
 
     def nothing_came(self, merchants: Iterable[UUID]) -> None:
         """A claim gave nothing for these: out of budget, or waiting for an earlier event. Ask less often."""

@@ -20,17 +20,27 @@ from soldt_outbox.omnisend.answers import (
     SwitchCall,
     Throttled,
 )
-from soldt_outbox.rows import OutboxRow, Outcome, Pause, PauseReason, Skip, Verdict
+from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseReason, Skip, Verdict
 
 # How long a lane waits before one row goes out to see whether a refused key works again. A new `connect` ends the
 # wait at once; without one, a mistake on Omnisend's side must not silence a shop until somebody notices.
 BLOCKED_FOR: Final = timedelta(minutes=15)
+RETIRED_FOR: Final = timedelta(minutes=15)  # after a 410: then one row of a merchant goes out to see
 CREDENTIAL_FOR: Final = timedelta(minutes=5)  # shorter: nothing is asked of Omnisend
 
 _SENTENCES: Final = {
     PauseReason.AUTH: "Omnisend refused the API key: it is invalid or was revoked. Create a key at Omnisend and connect again; waiting events are then sent.",
     PauseReason.FORBIDDEN: "The API key lacks a permission: sending events needs events.write. Add it at Omnisend (it takes up to five minutes) or connect with another key.",
+    PauseReason.RETIRED: "Omnisend retired the version of its API that is spoken to it. Nothing is lost: events wait until another version is set.",
     PauseReason.PAYMENT: "Omnisend answers that the account's plan or payment does not allow this. Check billing at Omnisend; waiting events are then sent.",
+}
+
+
+_PERMISSIONS: Final = {
+    Kind.CONTACT: "contacts.write and contacts.read",
+    Kind.PRODUCT: "products.write",
+    Kind.CATEGORY: "products.write",
+    Kind.BATCH: "the permission to write what is sent in batches (contacts.write, products.write or events.write)",
 }
 
 
@@ -67,9 +77,11 @@ def of_answer(  # noqa: PLR0911 - one return per class of answer
     """The outcome of a whole answer."""
     match meaning:
         case Delivered():
-            return settled(attempt, Verdict.DELIVERED, healthy=True)
+            return of_delivery(attempt)
         case Rejected(words):
             return settled(attempt, Verdict.DEAD, f"Omnisend refused it: {words}", healthy=True)
+        case Blocked(PauseReason.FORBIDDEN, words) if attempt.row.kind is not Kind.EVENT:
+            return _of_forbidden_kind(attempt, words)
         case Blocked(reason, words):
             pause = Pause(
                 reason=reason, duration=BLOCKED_FOR, message=_SENTENCES[reason], breaks_integration=True
@@ -84,14 +96,57 @@ def of_answer(  # noqa: PLR0911 - one return per class of answer
             return settled(attempt, Verdict.RELEASE, message, counted=False, pause=pause)
         case Retired(words):
             return settled(
-                attempt, Verdict.RELEASE, f"Omnisend retired this version of its API: {words}", counted=False
+                attempt,
+                Verdict.RELEASE,
+                f"Omnisend retired this version of its API: {words}",
+                counted=False,
+                pause=_retirement(RETIRED_FOR),
             )
         case Later(words):
             return _later(attempt, f"Omnisend could not take it: {words}", policy=policy, rng=rng)
-        case SwitchCall(_, words):  # only catalogue calls are answered so, and none is sent yet
-            return settled(attempt, Verdict.DEAD, f"Omnisend refused it: {words}", healthy=True)
+        case SwitchCall(
+            _, words
+        ):  # the other call was made too: somebody else creates and deletes it just now
+            return _later(
+                attempt,
+                f"Omnisend says both that it is there and that it is not: {words}",
+                policy=policy,
+                rng=rng,
+            )
         case _:
             assert_never(meaning)
+
+
+def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outcome:
+    """Omnisend has it; ``follow_ups`` are what else is to be told now."""
+    return settled(attempt, Verdict.DELIVERED, healthy=True, follow_ups=follow_ups)
+
+
+def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
+    """The key may send events and not this: the merchant's events go on."""
+    needed = _PERMISSIONS[attempt.row.kind]
+    sentence = (
+        f"The API key lacks a permission: {attempt.row.kind} needs {needed}. Add it at Omnisend (it takes up to five minutes) "
+        "or connect with another key; what waits is then sent. Events go on meanwhile."
+    )
+    return settled(
+        attempt, Verdict.RELEASE, f"{PauseReason.FORBIDDEN}: {words}", counted=False, forbidden=sentence
+    )
+
+
+def _retirement(duration: timedelta) -> Pause:
+    return Pause(reason=PauseReason.RETIRED, duration=duration, message=_SENTENCES[PauseReason.RETIRED])
+
+
+def of_retired_dialect(row: OutboxRow, remaining: timedelta) -> Outcome:
+    """Omnisend answered 410 to somebody a moment ago: it is not asked again for each merchant."""
+    return Outcome(
+        row=row,
+        verdict=Verdict.RELEASE,
+        error=_SENTENCES[PauseReason.RETIRED],
+        counted=False,
+        pause=_retirement(remaining),
+    )
 
 
 def of_transport_error(

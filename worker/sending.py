@@ -13,9 +13,16 @@ import structlog
 
 from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
 from soldt_outbox.errors import CredentialError, PayloadRejected, TransportError
-from soldt_outbox.omnisend.answers import Answer, Retired, classify
+from soldt_outbox.omnisend.answers import (
+    Answer,
+    AnswerClass,
+    Delivered,
+    Retired,
+    Switch,
+    SwitchCall,
+    classify,
+)
 from soldt_outbox.omnisend.client import OmnisendClient
-from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.redaction import contact_hash, redact_request
 from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Unreadable, Verdict
@@ -66,7 +73,6 @@ class Sender:
     def __init__(
         self,
         client: OmnisendClient,
-        dialect: Dialect,
         lanes: Lanes,
         holdings: Holdings,
         shops: Shops,
@@ -75,7 +81,6 @@ class Sender:
         rng: random.Random | None = None,
     ) -> None:
         self._client = client
-        self._dialect = dialect
         self._lanes = lanes
         self._holdings = holdings
         self._shops = shops
@@ -93,11 +98,12 @@ class Sender:
             if isinstance(row.payload, Unreadable):
                 raise PayloadRejected("payload", row.payload.problem)  # noqa: TRY301 - as the mapping does
             request = map_event(
-                row, shop.profile, surroundings.catalogue.get(row.merchant_id, {}), self._dialect
+                row, shop.profile, surroundings.catalogue.get(row.merchant_id, {}), shop.dialect
             )
             if isinstance(request, Skip):
                 return outcomes.of_skip(row, request)
-            return await self._send(attempt, request, shop)
+            answered = await self.ask(attempt, request, shop)
+            return answered if isinstance(answered, Outcome) else outcomes.of_delivery(attempt.ended())
         except PayloadRejected as error:
             return outcomes.of_rejected_payload(row, error)
         except Exception as error:  # noqa: BLE001 - one row's defect must not stop the others
@@ -107,15 +113,25 @@ class Sender:
             )
             return outcomes.of_defect(row, error, policy=self._policy, rng=self._rng)
 
-    def _judge(self, row: OutboxRow, shop: Shop | None) -> Outcome | None:
+    def _judge(  # noqa: PLR0911 - one return per reason
+        self, row: OutboxRow, shop: Shop | None
+    ) -> Outcome | None:
         """The outcome of a row that is not to be sent, or ``None``."""
         if row.rescues >= MAX_RESCUES:
             return outcomes.of_too_many_rescues(row)
         if row.expired:
             return outcomes.of_expiry(row)
         claimed_at = self._holdings.claimed_at(row)
-        if shop is None or shop.disabled or self._lanes.holds(row.merchant_id, claimed_at=claimed_at):
+        if (
+            shop is None
+            or shop.disabled
+            or self._lanes.holds(row.merchant_id, row.kind, claimed_at=claimed_at)
+        ):
             return outcomes.handed_back(row)
+        retired_for = self._lanes.retired_for(shop.dialect.version)
+        if retired_for is not None:
+            self._lanes.hold(row.merchant_id)
+            return outcomes.of_retired_dialect(row, retired_for)
         if shop.problem is not None:
             self._lanes.hold(row.merchant_id)
             return outcomes.of_unusable_credential(row, shop.problem)
@@ -129,20 +145,39 @@ class Sender:
             )
         return None
 
-    async def _send(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Outcome:
+    async def ask(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
+        """Omnisend's answer where it took the request, or the other one that it asked for; else how the attempt ended."""
         attempt.log = {
             "event_id": request.event_id,
             "contact_hash": contact_hash(request.recipient) if request.recipient else None,
             "request_log": redact_request(request.body),
         }
+        while True:
+            answer = await self._send(attempt, request, shop)
+            if isinstance(answer, Outcome):
+                return answer
+            meaning = classify(answer, kind=attempt.row.kind, dialect=shop.dialect)
+            match meaning:
+                case Delivered():
+                    return answer
+                case SwitchCall(Switch.CREATE) if request.method == "DELETE":
+                    return answer  # gone is gone
+                case SwitchCall() if request.otherwise is not None:
+                    request = request.otherwise
+                case _:
+                    return await self._failed(attempt, meaning, shop)
+
+    async def _send(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
+        """One request and, within the lease, again for what passes in a second: the whole answer, whatever it says."""
         key = shop.api_key
         assert key is not None  # noqa: S101 - _judge let only shops with a key pass
+        client = self._client.speaking(shop.dialect)
 
         async def once() -> Answer:
             if attempt.requests and not self._holdings.may_send(attempt.row):
                 raise _LeaseRunsOut
             attempt.requests += 1
-            return await self._client.send(request, key)
+            return await client.send(request, key)
 
         try:
             answer = await send_within_lease(once)
@@ -154,14 +189,20 @@ class Sender:
         except _LeaseRunsOut:
             return outcomes.of_too_late(attempt.ended())
         attempt.status = answer.status
-        meaning = classify(answer, kind=attempt.row.kind, dialect=self._dialect)
+        return answer
+
+    async def _failed(self, attempt: UnderWay, meaning: AnswerClass, shop: Shop) -> Outcome:
+        """The outcome of an answer that is no success, and what it says about the merchant's lane."""
+        row = attempt.row
         outcome = outcomes.of_answer(attempt.ended(), meaning, policy=self._policy, rng=self._rng)
         if isinstance(meaning, Retired):
-            self._lanes.retire(meaning.words)
+            self._lanes.retire(shop.dialect.version, meaning.words)
+        if outcome.forbidden is not None:
+            self._lanes.hold(row.merchant_id, row.kind)
         if outcome.pause is not None:
             if outcome.pause.breaks_integration and await self._was_replaced(shop):
                 return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
-            self._lanes.hold(attempt.row.merchant_id)
+            self._lanes.hold(row.merchant_id)
             if outcome.pause.breaks_integration:  # it may still be replaced before this is settled
                 pause = replace(outcome.pause, credential=shop.sealed)
                 outcome = msgspec.structs.replace(outcome, pause=pause)

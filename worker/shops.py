@@ -13,6 +13,7 @@ import structlog
 
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import CredentialError
+from soldt_outbox.omnisend.dialects import DIALECTS, Dialect
 from soldt_outbox.omnisend.mapping import product_ids
 from soldt_outbox.rows import CatalogueProduct, MerchantProfile, OutboxRow
 from soldt_outbox.store import MerchantRecord, Store
@@ -30,13 +31,20 @@ _MAX_BIGINT_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """A merchant ready to send for. Either ``api_key`` or ``problem`` is set; ``sealed`` is the key as it is stored."""
+    """A merchant ready to send for, in ``dialect``.
+
+    Either ``api_key`` or ``problem`` is set; ``sealed`` is the key as it is stored. ``sync_contacts`` and
+    ``ordered_products``: what else follows from an order.
+    """
 
     profile: MerchantProfile
+    dialect: Dialect
     api_key: str | None
     sealed: str | None
     problem: str | None = None
     disabled: bool = False
+    sync_contacts: bool = False
+    ordered_products: bool = False
 
     def __repr__(self) -> str:
         return f"Shop({self.profile.merchant_id})"
@@ -58,12 +66,14 @@ class Shops:
         store: Store,
         keys: KeyRing,
         *,
+        dialect: Dialect,
         storefront_url: str,
         with_catalogue: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._keys = keys
+        self._dialect = dialect
         self._storefront_url = storefront_url
         self._with_catalogue = with_catalogue
         self._clock = clock
@@ -101,18 +111,28 @@ class Shops:
             storefront_url=self._storefront(record),
             country_code=record.country_code,
             currency=record.currency,
+            locale=record.locale,
         )
-        disabled = record.status == "disabled"
+        key, problem = None, None
         if record.api_key_enc is None:
-            return Shop(
-                profile=profile, api_key=None, sealed=None, problem="none is stored", disabled=disabled
-            )
-        sealed = record.api_key_enc
-        try:
-            key = self._keys.decrypt(sealed, merchant_id=record.merchant_id, column="api_key_enc")
-        except CredentialError as error:
-            return Shop(profile=profile, api_key=None, sealed=sealed, problem=str(error), disabled=disabled)
-        return Shop(profile=profile, api_key=key, sealed=sealed, disabled=disabled)
+            problem = "none is stored"
+        else:
+            try:
+                key = self._keys.decrypt(
+                    record.api_key_enc, merchant_id=record.merchant_id, column="api_key_enc"
+                )
+            except CredentialError as error:
+                problem = str(error)
+        return Shop(
+            profile=profile,
+            dialect=DIALECTS[record.api_version] if record.api_version else self._dialect,
+            api_key=key,
+            sealed=record.api_key_enc,
+            problem=problem,
+            disabled=record.status == "disabled",
+            sync_contacts=record.sync_contacts,
+            ordered_products=record.ordered_products,
+        )
 
     def _storefront(self, record: MerchantRecord) -> str | None:
         if record.custom_domain:

@@ -78,7 +78,17 @@ class OmnisendClient:
         self._base = _checked_base_url(base_url)
         self._dialect = dialect
         self._transport = transport or AiohttpTransport(timeout=timeout, max_connections=max_connections)
+        self._siblings: dict[Dialect, OmnisendClient] = {}
         self._target = lru_cache(maxsize=64)(self._build_target)
+
+    def speaking(self, dialect: Dialect) -> OmnisendClient:
+        """A client of another dialect to the same host, over the same connections. Closing either closes both."""
+        if dialect is self._dialect:
+            return self
+        return self._siblings.setdefault(dialect, self._sibling(dialect))
+
+    def _sibling(self, dialect: Dialect) -> OmnisendClient:
+        return OmnisendClient(str(self._base), dialect, transport=self._transport)
 
     def __repr__(self) -> str:
         return f"OmnisendClient({str(self._base)!r}, {self._dialect.version})"

@@ -8,7 +8,7 @@ from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
   ('integrations_omnisend_logs', 'contact_hash'), ('integrations_omnisend_outbox', 'rescues'),
-  ('integrations_omnisend_lanes', 'told_until'), ('integrations_omnisend_workers', 'statistics')
+  ('integrations_omnisend_lanes', 'told_until'), ('integrations_omnisend_lanes', 'forbidden_kinds'), ('integrations_omnisend_workers', 'statistics')
 );
 
 -- name: who_am_i
@@ -34,10 +34,16 @@ select coalesce(has_function_privilege('omnisend_worker', to_regprocedure('omnis
 
 -- name: merchants
 -- Credentials and profile of merchants whose rows were claimed.
-select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.currency, i.country_code, p.slug, p.custom_domain
+select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.currency, i.country_code, i.api_version, i.sync_contacts,
+  i.ordered_products, i.locale, p.slug, p.custom_domain
 from public.integrations_omnisend i
 left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
 where i.merchant_id = any (%(merchants)s::uuid[]);
+
+-- name: resume_retired
+-- Lanes that pause for a version of the API that is gone: a worker that starts may speak another, and asks once more.
+update public.integrations_omnisend_lanes set paused_until = now()
+where pause_reason = 'RETIRED' and paused_until > now();
 
 -- name: any_credential
 -- One stored credential, to prove at start-up that the keys of the environment open what is stored.
@@ -53,14 +59,15 @@ from omnisend_private.catalogue(%(merchants)s::uuid[], %(products)s::bigint[]);
 select omnisend_private.forget_kept_orders(%(limit)s) as forgotten;
 
 -- name: expire_waiting
--- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, or of
--- a merchant that is disabled or whose connection is gone. A bounded number at a time.
+-- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, of a kind
+-- that the key may not send, or of a merchant that is disabled or whose connection is gone. A bounded number at a time.
 with waiting as materialized (
   select l.merchant_id, k.kind
   from public.integrations_omnisend_lanes l
   cross join unnest(enum_range(null::public.omnisend_outbox_kind)) as k (kind)
   left join public.integrations_omnisend i on i.merchant_id = l.merchant_id
   where l.paused_until > now() or i.status = 'disabled' or i.merchant_id is null
+    or (l.forbidden_until > now() and k.kind = any (l.forbidden_kinds))
 ),
 old as materialized (
   select o.id

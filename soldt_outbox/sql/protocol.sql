@@ -3,7 +3,8 @@
 -- name: due_merchants
 -- Merchants and kinds that have a due row nobody holds, longest-waiting first, by a loose index scan: one index probe per
 -- merchant and kind with pending or dead rows, whatever their number, and none for settled ones. (Dead rows lie behind all
--- others of their kind, so asking for them too keeps the scan from wading through them.) Where the first row is leased
+-- others of their kind, so asking for them too keeps the scan from wading through them. A kind that the merchant's key may not
+-- send is none of those.) Where the first row is leased
 -- or one of the future, a second probe looks behind those in hand, or for rows set aside. Creates the lanes that are missing, in an
 -- order: two workers that start at once must not wait for each other.
 -- `since`: no row was due before it. Under an old snapshot the index still holds every entry of what was settled; the claim
@@ -48,7 +49,11 @@ due as materialized (
     order by o.kind, o.available_at
     limit 1
   ) a on true
-  where (q.available_at <= now() and not q.held) or f.available_at is not null or a.created_at is not null
+  where ((q.available_at <= now() and not q.held) or f.available_at is not null or a.created_at is not null)
+    and (q.kind = 'event' or not exists (
+      select from public.integrations_omnisend_lanes l
+      where l.merchant_id = q.merchant_id and l.forbidden_until > now() and q.kind = any (l.forbidden_kinds)
+    ))
 ),
 new_lane as (
   insert into public.integrations_omnisend_lanes (merchant_id)
@@ -91,6 +96,7 @@ with recursive lane as materialized (
     l.failures_in_row > 0 and l.paused_until is not null as probing,
     %(interval)s::interval * case when l.throttled_until > now() then 2 else 1 end as cost,
     coalesce(l.aside_after, timestamptz '5000-01-01 00:00:00Z') as aside_after,
+    case when l.forbidden_until > now() then l.forbidden_kinds else '{}' end as forbidden_kinds,
     case when random() < 0.1 then -1 else 1 end as direction
   from public.integrations_omnisend_lanes l
   join public.integrations_omnisend i on i.merchant_id = l.merchant_id
@@ -121,7 +127,7 @@ queue as materialized (
     g.direction * array_position(enum_range(a.kind), a.kind) as class
   from gate g
   join unnest(%(merchants)s::uuid[], %(kinds)s::public.omnisend_outbox_kind[], %(since)s::timestamptz[]) as a (merchant_id, kind, since)
-    on a.merchant_id = g.merchant_id
+    on a.merchant_id = g.merchant_id and a.kind <> all (g.forbidden_kinds)
 ),
 due as (
   select merchant_id, kind, class, wanted, reach, 0 as seen, 0 as firsts, false as first, since as available_at, 0::bigint as id
@@ -320,10 +326,12 @@ said as materialized (
     case when k.replaced then null else l.reason end as reason,
     case when k.replaced then false else l.probe_failed end as probe_failed,
     case when k.replaced then null else l.code end as code,
-    case when k.replaced then null else l.detail end as detail
+    case when k.replaced then null else l.detail end as detail,
+    case when k.replaced then null else l.forbidden end as forbidden, l.allowed, l.forbidden_detail
   from jsonb_to_recordset(%(lanes)s::jsonb) as l (
     merchant_id uuid, healthy boolean, failures int, pause interval, reason text, told interval, throttle interval,
-    extra int, probe boolean, probe_failed boolean, delivered boolean, code text, detail text, credential text
+    extra int, probe boolean, probe_failed boolean, delivered boolean, code text, detail text, credential text,
+    forbidden public.omnisend_outbox_kind[], allowed public.omnisend_outbox_kind[], forbidden_detail text
   )
   cross join lateral (
     select l.credential is not null and not exists (
@@ -360,6 +368,8 @@ lane as materialized (
   -- opened failed for the same reason, and must not lengthen the pause.
   -- A probe that told nothing (handed back, or nothing to send) makes room for the next one at once.
   select l.merchant_id, l.paused_until, l.pause_reason, r.healthy, r.pause, r.reason, r.throttle, r.extra, r.detail,
+    l.forbidden_kinds, r.forbidden, r.forbidden_detail,
+    case when l.forbidden_kinds && r.allowed then r.allowed end as allowed,
     greatest(l.told_until, now() + r.told) as told_until,
     case when r.healthy then 0
       else greatest(l.failures_in_row, least(l.failures_in_row + r.failures, %(breaker_failures)s))
@@ -371,7 +381,8 @@ lane as materialized (
   from public.integrations_omnisend_lanes l
   join said r on r.merchant_id = l.merchant_id
   where (r.failures > 0 or l.failures_in_row > 0 or l.paused_until is not null
-      or r.pause is not null or r.extra > 0 or r.throttle is not null)
+      or r.pause is not null or r.extra > 0 or r.throttle is not null
+      or r.forbidden is not null or l.forbidden_kinds && r.allowed)
     and (select count(*) from connection) >= 0  -- connections first, as `connect` locks them
   order by l.merchant_id
   for no key update of l
@@ -404,6 +415,11 @@ paced as (
       pause_reason = case when n.told_until > now() and n.told_until >= coalesce(n.until, n.told_until) then 'THROTTLED' else n.why end,
       told_until = n.told_until,
       throttled_until = coalesce(now() + n.throttle, l.throttled_until),
+      forbidden_kinds = case when n.forbidden is null and n.allowed is null then l.forbidden_kinds else array(
+        select k from unnest(l.forbidden_kinds || coalesce(n.forbidden, '{}')) k
+        where k <> all (coalesce(n.allowed, '{}')) group by k order by k
+      ) end,
+      forbidden_until = case when n.forbidden is not null then now() + %(forbidden_for)s::interval else l.forbidden_until end,
       -- Requests beyond the one that was charged may have been made just now.
       theoretical_arrival_time = greatest(l.theoretical_arrival_time, now()) + n.extra * %(interval)s::interval
   from paused n
@@ -421,5 +437,34 @@ recorded as (
   select n.merchant_id, 'lane', n.pause_reason, 'resumed', 'an event went through: what waits is sent'
   from paused n
   where n.healthy and n.why is null and n.pause_reason <> 'THROTTLED'
+  union all
+  select n.merchant_id, 'lane', 'FORBIDDEN', 'paused', n.forbidden_detail
+  from paused n
+  where not n.forbidden <@ n.forbidden_kinds
+  union all
+  select n.merchant_id, 'lane', 'FORBIDDEN', 'resumed', 'Omnisend takes ' || array_to_string(n.allowed, ', ') || ' again: what waits is sent'
+  from paused n
+  where n.allowed is not null
 )
 select id from settled;
+
+-- name: follow_up
+-- Write the rows that follow from outcomes about to be settled in this transaction: only where the lease token still matches,
+-- so that what a worker says too late begets nothing. What is there already stays.
+with held as materialized (
+  select o.id, o.merchant_id
+  from jsonb_to_recordset(%(held)s::jsonb) as r (id bigint, token uuid)
+  join public.integrations_omnisend_outbox o on o.id = r.id and o.lease_token = r.token and o.state = 'pending'
+  order by o.id
+  for no key update of o
+)
+insert into public.integrations_omnisend_outbox
+  (merchant_id, kind, name, dedup_key, ordering_key, payload, occurred_at, expires_at, available_at)
+select h.merchant_id, f.kind, f.name, f.dedup_key, omnisend_private.ordering_key(h.merchant_id, f.ordered_by), f.payload,
+  f.occurred_at, f.occurred_at + f.time_to_live, now() + coalesce(f.wait, interval '0')
+from jsonb_to_recordset(%(rows)s::jsonb) as f (
+  after_id bigint, kind public.omnisend_outbox_kind, name text, dedup_key text, ordered_by text, payload jsonb,
+  occurred_at timestamptz, time_to_live interval, wait interval
+)
+join held h on h.id = f.after_id
+on conflict on constraint integrations_omnisend_outbox_occurrence_key do nothing;

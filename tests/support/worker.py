@@ -232,8 +232,8 @@ class Scene:
     def outbox(self, shop: Shop | None = None) -> list[dict[str, Any]]:
         return self.query(
             """
-            select id, merchant_id, name, dedup_key, ordering_key, payload, state::text, attempts, rescues,
-              lease_token, lease_until, leased_by, last_error, last_status_code, created_at, settled_at,
+            select id, merchant_id, kind::text, name, dedup_key, ordering_key, payload, state::text, attempts, rescues,
+              lease_token, lease_until, leased_by, last_error, last_status_code, created_at, settled_at, occurred_at, expires_at,
               case when isfinite(available_at) then extract(epoch from available_at - now())::float8 end as due_in
             from integrations_omnisend_outbox where %s::uuid is null or merchant_id = %s order by id
             """,

@@ -191,17 +191,6 @@ async def test_merchants_on_hold_are_not_asked(bench: Bench) -> None:
     assert bench.store.claims == []
 
 
-async def test_a_retired_dialect_is_probed_by_one_row_and_not_by_one_a_round(bench: Bench) -> None:
-    bench.lanes.retire("gone")
-    async with bench.running():
-        await bench.signals.reached("rounds", 10)
-        assert bench.store.claims == []
-        bench.lanes._retired_until = 0.0  # its time is over
-        bench.store.on_claim = lambda _merchants, limit: [row() for _ in range(limit)]
-        await bench.signals.reached("rounds", 20)
-    assert [limit for _, limit in bench.store.claims] == [1]
-
-
 async def test_a_database_out_of_reach_is_asked_less_often_and_found_again(bench: Bench) -> None:
     failures: list[Exception] = [psycopg.OperationalError("gone")] * 6 + [TimeoutError()]
 

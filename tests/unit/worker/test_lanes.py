@@ -1,5 +1,7 @@
+from soldt_outbox.rows import Kind
 from tests.support.worker_rows import OTHER_SHOP, SHOP, Clock
-from worker.lanes import RETIRED_FOR, Lanes
+from worker.lanes import Lanes
+from worker.outcomes import RETIRED_FOR
 
 
 def test_a_pause_on_its_way_holds_every_row_of_its_merchant_and_no_others() -> None:
@@ -7,8 +9,8 @@ def test_a_pause_on_its_way_holds_every_row_of_its_merchant_and_no_others() -> N
     lanes = Lanes(clock)
     lanes.hold(SHOP)
     assert lanes.is_held(SHOP)
-    assert lanes.holds(SHOP, claimed_at=clock() + 1)
-    assert not lanes.holds(OTHER_SHOP, claimed_at=clock())
+    assert lanes.holds(SHOP, Kind.EVENT, claimed_at=clock() + 1)
+    assert not lanes.holds(OTHER_SHOP, Kind.EVENT, claimed_at=clock())
 
 
 def test_a_stored_pause_holds_what_was_claimed_before_it_for_ever_and_nothing_after() -> None:
@@ -21,8 +23,8 @@ def test_a_stored_pause_holds_what_was_claimed_before_it_for_ever_and_nothing_af
     lanes.pause_stored(SHOP)
     clock.forward(3600)
     assert not lanes.is_held(SHOP)
-    assert lanes.holds(SHOP, claimed_at=claimed_before)
-    assert not lanes.holds(SHOP, claimed_at=clock())
+    assert lanes.holds(SHOP, Kind.EVENT, claimed_at=claimed_before)
+    assert not lanes.holds(SHOP, Kind.EVENT, claimed_at=clock())
 
 
 def test_of_several_pauses_the_last_one_stored_counts() -> None:
@@ -35,20 +37,29 @@ def test_of_several_pauses_the_last_one_stored_counts() -> None:
     assert not lanes.is_held(SHOP)
 
 
-def test_a_retired_dialect_stops_everybody_and_then_lets_one_row_see() -> None:
+def test_a_pause_of_one_kind_leaves_the_others_alone() -> None:
     clock = Clock()
     lanes = Lanes(clock)
-    assert lanes.claim_limit is None
-    lanes.retire("gone")
-    assert lanes.claim_limit == 0
-    assert lanes.holds(OTHER_SHOP, claimed_at=clock())
+    lanes.hold(SHOP, Kind.PRODUCT)
+    assert not lanes.is_held(SHOP)
+    claimed_before = clock()
+    clock.forward(1)
+    lanes.pause_stored(SHOP, Kind.PRODUCT)
+    assert lanes.holds(SHOP, Kind.PRODUCT, claimed_at=claimed_before)
+    assert not lanes.holds(SHOP, Kind.EVENT, claimed_at=claimed_before)
+    clock.forward(1)
+    assert not lanes.holds(SHOP, Kind.PRODUCT, claimed_at=clock())
+
+
+def test_a_retired_version_is_not_asked_for_a_while_and_others_are() -> None:
+    clock = Clock()
+    lanes = Lanes(clock)
+    assert lanes.retired_for("v5") is None
+    lanes.retire("v5", "gone")
+    assert lanes.retired_for("v5") == RETIRED_FOR
+    assert lanes.retired_for("2026-03-15") is None
     clock.forward(RETIRED_FOR.total_seconds())
-    assert lanes.claim_limit == 1
-    assert not lanes.holds(OTHER_SHOP, claimed_at=clock())
-    lanes.retire("still gone")
-    assert lanes.claim_limit == 0
-    lanes.unretire()
-    assert lanes.claim_limit is None
+    assert lanes.retired_for("v5") is None
 
 
 def test_a_merchant_that_gives_nothing_is_asked_less_and_less_often_up_to_a_second() -> None:

@@ -22,7 +22,7 @@ from soldt_outbox.omnisend.answers import (
     Throttled,
     ToldBy,
 )
-from soldt_outbox.rows import Outcome, PauseReason, Skip, Verdict
+from soldt_outbox.rows import Kind, Outcome, PauseReason, Skip, Verdict
 from tests.support.worker_rows import row
 from worker import outcomes
 from worker.outcomes import Attempt
@@ -31,9 +31,9 @@ RNG = random.Random(1)  # noqa: S311 - jitter needs no secrecy
 LAST = DEFAULT_POLICY.max_attempts
 
 
-def _attempt(attempts: int = 1, status: int | None = 500) -> Attempt:
+def _attempt(attempts: int = 1, status: int | None = 500, kind: Kind = Kind.EVENT) -> Attempt:
     return Attempt(
-        row=row(attempts=attempts),
+        row=row(attempts=attempts, kind=kind),
         requests_made=2,
         status=status,
         log={"request_log": {"a": 1}},
@@ -41,8 +41,8 @@ def _attempt(attempts: int = 1, status: int | None = 500) -> Attempt:
     )
 
 
-def _of(meaning: AnswerClass, attempts: int = 1) -> Outcome:
-    return outcomes.of_answer(_attempt(attempts), meaning, policy=DEFAULT_POLICY, rng=RNG)
+def _of(meaning: AnswerClass, attempts: int = 1, kind: Kind = Kind.EVENT) -> Outcome:
+    return outcomes.of_answer(_attempt(attempts, kind=kind), meaning, policy=DEFAULT_POLICY, rng=RNG)
 
 
 ANSWERS: list[tuple[AnswerClass, Verdict, bool, bool | None, PauseReason | None]] = [
@@ -53,10 +53,10 @@ ANSWERS: list[tuple[AnswerClass, Verdict, bool, bool | None, PauseReason | None]
     (Blocked(PauseReason.FORBIDDEN, "w"), Verdict.RELEASE, False, False, PauseReason.FORBIDDEN),
     (Blocked(PauseReason.PAYMENT, "w"), Verdict.RELEASE, False, False, PauseReason.PAYMENT),
     (Throttled(timedelta(seconds=30), ToldBy.BODY, "w"), Verdict.RELEASE, False, None, PauseReason.THROTTLED),
-    (Retired("w"), Verdict.RELEASE, False, None, None),
+    (Retired("w"), Verdict.RELEASE, False, None, PauseReason.RETIRED),
     (Later("w"), Verdict.RETRY, True, False, None),
     (Later("w", soon=True), Verdict.RETRY, True, False, None),
-    (SwitchCall(Switch.CREATE, "w"), Verdict.DEAD, True, True, None),
+    (SwitchCall(Switch.CREATE, "w"), Verdict.RETRY, True, False, None),
 ]
 
 
@@ -88,6 +88,15 @@ def test_what_an_admin_must_mend_breaks_the_integration_with_a_sentence(reason: 
     assert pause.breaks_integration
     assert pause.duration == outcomes.BLOCKED_FOR
     assert pause.message.endswith((".", "sent."))
+
+
+@pytest.mark.parametrize("kind", [Kind.CONTACT, Kind.PRODUCT, Kind.CATEGORY, Kind.BATCH])
+def test_a_permission_that_one_kind_lacks_is_named_and_stops_that_kind_alone(kind: Kind) -> None:
+    outcome = _of(Blocked(PauseReason.FORBIDDEN, "HTTP 403"), kind=kind)
+    assert (outcome.verdict, outcome.counted, outcome.pause) == (Verdict.RELEASE, False, None)
+    assert outcome.forbidden is not None
+    assert f"{kind} needs " in outcome.forbidden
+    assert ".write" in outcome.forbidden
 
 
 def test_a_throttled_lane_waits_at_least_as_long_as_told_and_is_not_broken() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from soldt_outbox.errors import CredentialError, NeverSeen
 from soldt_outbox.omnisend.answers import Answer
-from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.omnisend.dialects import V5, V2026_03_15, Dialect
 from soldt_outbox.rows import (
     Kind,
     MerchantProfile,
@@ -41,7 +41,10 @@ class Bench:
         self.sent: list[tuple[OmnisendRequest, str]] = []
         self.answer: Callable[[], Answer] = lambda: Answer(status=202)
         self.replaced: Callable[[], bool] = lambda: False
-        self.sender = Sender(self, V5, self.lanes, self.holdings, self)  # type: ignore[arg-type]
+        self.sender = Sender(self, self.lanes, self.holdings, self)  # type: ignore[arg-type]
+
+    def speaking(self, _dialect: Dialect) -> Bench:
+        return self
 
     async def send(self, request: OmnisendRequest, api_key: str) -> Answer:
         self.sent.append((request, api_key))
@@ -64,6 +67,7 @@ def bench() -> Bench:
 def _shop(**changes: Any) -> Shop:
     given: dict[str, Any] = {
         "profile": MerchantProfile(merchant_id=SHOP, storefront_url=None),
+        "dialect": V5,
         "api_key": "key",
         "sealed": "v1:k1:x",
     }
@@ -211,8 +215,19 @@ async def test_a_defect_in_the_mapping_is_the_rows_trouble_alone(
     assert "nomsa" not in said.out + said.err
 
 
-async def test_a_retired_dialect_stops_everybody(bench: Bench) -> None:
+async def test_a_retired_dialect_is_not_asked_again_and_the_other_one_is(bench: Bench) -> None:
     bench.answer = lambda: Answer(status=410)
-    outcome = await bench.deliver(_checkout())
-    assert (outcome.verdict, outcome.counted) == (Verdict.RELEASE, False)
-    assert bench.lanes.claim_limit == 0
+    first = await bench.deliver(_checkout())
+    bench.lanes.pause_stored(SHOP)
+    bench.clock.forward(1)
+    second = await bench.deliver(_checkout())
+    for outcome in (first, second):
+        assert (outcome.verdict, outcome.counted) == (Verdict.RELEASE, False)
+        assert outcome.pause is not None
+        assert (outcome.pause.reason, outcome.pause.breaks_integration) == (PauseReason.RETIRED, False)
+    assert len(bench.sent) == 1
+    bench.lanes.pause_stored(SHOP)
+    bench.clock.forward(1)
+    bench.answer = lambda: Answer(status=202)
+    other = await bench.deliver(_checkout(), _shop(dialect=V2026_03_15))
+    assert other.verdict is Verdict.DELIVERED
