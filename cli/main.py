@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 import soldt_outbox
+from cli.configuring import configure_command
 from cli.connecting import connect_command, disconnect_command
 from cli.keys import encrypt_credentials_command, keygen_command, rotate_keys_command
 from cli.looking import dead_command, logs_command, status_command
@@ -88,6 +89,7 @@ def _register() -> None:
     for name, command, panel in (
         ("migrate", migrate_command, _SETTING_UP),
         ("connect", connect_command, _SETTING_UP),
+        ("configure", configure_command, _SETTING_UP),
         ("disconnect", disconnect_command, _SETTING_UP),
         ("status", status_command, _LOOKING),
         ("logs", logs_command, _LOOKING),

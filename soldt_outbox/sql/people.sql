@@ -29,6 +29,23 @@ on conflict (merchant_id) do update set
   last_error = null, last_error_detail = null, updated_at = now()
 returning (xmax = 0) as created;
 
+-- name: configure
+-- Change what is given; all of it as it stands then. Another version of the API ends the wait for a retired one.
+with resumed as (
+  update public.integrations_omnisend_lanes set paused_until = now()
+  where merchant_id = %(merchant_id)s and %(api_version)s::text is not null and pause_reason = 'RETIRED' and paused_until > now()
+)
+update public.integrations_omnisend
+set sync_contacts = coalesce(%(contacts)s, sync_contacts),
+    sync_catalogue = coalesce(%(catalogue)s, sync_catalogue),
+    ordered_products = coalesce(%(ordered_products)s, ordered_products),
+    api_version = case when %(api_version)s::text = 'default' then null else coalesce(%(api_version)s, api_version) end,
+    locale = coalesce(%(locale)s, locale),
+    updated_at = case when coalesce(%(contacts)s::text, %(catalogue)s::text, %(ordered_products)s::text, %(api_version)s, %(locale)s) is null
+      then updated_at else now() end
+where merchant_id = %(merchant_id)s
+returning sync_contacts as contacts, sync_catalogue as catalogue, ordered_products, api_version, locale;
+
 -- name: disconnect
 -- Wipe the credentials and stop writing events for the merchant.
 update public.integrations_omnisend

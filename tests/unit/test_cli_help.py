@@ -12,6 +12,7 @@ from cli.terminal import Failure, duration, plain
 COMMANDS = [
     "migrate",
     "connect",
+    "configure",
     "disconnect",
     "status",
     "logs",
