@@ -1,22 +1,26 @@
-"""What Omnisend answers, per status, in the words of version 5.
+"""What Omnisend answers, per status.
 
-Two kinds of error body: those of the API gateway, RFC 9457 problems under problems.omnisend.com, given before
+Two kinds of error body. RFC 9457 problems under problems.omnisend.com: those of the API gateway, given before
 Omnisend's own code sees the request (401 and 429 are documented or were measured; 402, 403 and 410 are formed after
-them), and those of version 3 to 5 themselves, `{"error": …, "fields": {…}}`.
+them), and in version 2026-03-15 all others too, which then name the request in `instance`. And those of version 3
+to 5, `{"error": …, "fields": {…}}`.
 """
 
 from __future__ import annotations
 
+import uuid
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
+from sandbox.omnisend.model import Finding
+
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 
-_PROBLEMS: Final = {
+_GATEWAY: Final = {
     401: ("unauthorized", "Unauthorized"),
     402: ("payment-required", "Payment Required"),
     403: ("forbidden", "Forbidden"),
@@ -87,18 +91,58 @@ def ok(content: Any, status: int = 200) -> Answer:
     return Answer(status, msgspec.json.encode(content))
 
 
-def documented(status: int, headers: tuple[tuple[str, str], ...] = (), **more: Any) -> Answer:
-    """The documented body of an error status; `more` is added to it."""
-    if status in _PROBLEMS:
-        slug, title = _PROBLEMS[status]
-        problem = {"type": f"https://problems.omnisend.com/{slug}", "title": title, "status": status, **more}
-        return Answer(status, msgspec.json.encode(problem), _PROBLEM, headers)
+def documented(
+    status: int,
+    headers: tuple[tuple[str, str], ...] = (),
+    *,
+    problem: bool = False,
+    detail: str | None = None,
+    **more: Any,
+) -> Answer:
+    """The documented body of an error status; `more` is added to it.
+
+    Args:
+        status: 4xx or 5xx; below it there is no body.
+        headers: added to the answer's own.
+        problem: whether the version answers with a problem where the gateway does not do it anyway.
+        detail: what happened, where the status alone does not say it.
+        **more: fields of the body.
+    """
     if status < 400:
         return Answer(status, headers=headers)
-    error = {"error": _ERRORS.get(status, _phrase(status)), **more}
+    if problem or status in _GATEWAY:
+        return _problem(status, headers, detail, own=problem, more=more)
+    error = {"error": detail or _ERRORS.get(status, _phrase(status)), **more}
     return Answer(status, msgspec.json.encode(error), _JSON, headers)
 
 
-def invalid(fields: dict[str, str]) -> Answer:
-    """400 with every field that is wrong."""
-    return documented(400, fields=fields)
+def _problem(
+    status: int,
+    headers: tuple[tuple[str, str], ...],
+    detail: str | None,
+    *,
+    own: bool,
+    more: dict[str, Any],
+) -> Answer:
+    title = _ERRORS.get(status, _phrase(status))
+    slug, title = _GATEWAY.get(status, (title.lower().replace(" ", "-"), title))
+    problem: dict[str, Any] = {
+        "type": f"https://problems.omnisend.com/{slug}",
+        "title": title,
+        "status": status,
+    }
+    if detail is not None:
+        problem["detail"] = detail
+    if own and status not in {401, 403}:
+        # Those two come from the gateway, which was measured to answer 401 with nothing but the three above.
+        problem["instance"] = f"urn:omnisend:request:{uuid.uuid4()}"
+    return Answer(status, msgspec.json.encode(problem | more), _PROBLEM, headers)
+
+
+def invalid(findings: tuple[Finding, ...], problem: bool) -> Answer:
+    """400 with everything that is wrong, all at once."""
+    wrong = [found for found in findings if found.severity == "rejected"]
+    if problem:
+        errors = [{"field": one.path, "code": one.code, "message": one.message} for one in wrong]
+        return documented(400, problem=True, detail="The request is not valid", errors=errors)
+    return documented(400, fields={one.path: one.message for one in wrong})

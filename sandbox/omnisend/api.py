@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from collections.abc import Mapping
-from typing import Final
 
 from aiohttp import web
 
 from sandbox.omnisend import breakage
 from sandbox.omnisend.answers import Answer, documented
-from sandbox.omnisend.brands import Brand, Caller, masked
-from sandbox.omnisend.dialect import Call, Dialect, Endpoint
 from sandbox.omnisend.faults import AFTER_READING, BEFORE_READING, Hit, Target
+from sandbox.omnisend.gateway import Request, refusal
 from sandbox.omnisend.journal import Entry
 from sandbox.omnisend.model import Fault
-from sandbox.omnisend.v5 import V5
+from sandbox.omnisend.routing import Call
 from sandbox.omnisend.validation import NOTHING_READ, Reading
 from sandbox.omnisend.world import World
 
-DIALECTS: Final[tuple[Dialect, ...]] = (V5,)
-
 _Response = web.StreamResponse
-
-
-class _Request:
-    """What is known of a request before its body is read."""
-
-    __slots__ = ("caller", "dialect", "endpoint", "key", "methods", "parameters", "path", "raw")
-
-    def __init__(self, raw: web.BaseRequest, world: World) -> None:
-        self.raw = raw
-        self.path = raw.raw_path.partition("?")[0]
-        self.dialect = next((one for one in DIALECTS if self.path.startswith(one.prefix)), None)
-        self.key = self.dialect.credential(raw.headers) if self.dialect is not None else None
-        self.caller: Caller = world.brands.caller(self.key, any_key=world.settings.any_key)
-        found = self.dialect.find(self.path) if self.dialect is not None else None
-        self.methods: Mapping[str, Endpoint] | None = found[0] if found is not None else None
-        self.parameters: Mapping[str, str] = found[1] if found is not None else {}
-        self.endpoint = self.methods.get(raw.method) if self.methods is not None else None
 
 
 class Api:
@@ -51,7 +27,7 @@ class Api:
 
     async def handle(self, raw: web.BaseRequest) -> _Response:
         world = self._world
-        request = _Request(raw, world)
+        request = Request(raw, world)
         if world.settings.sink:
             return await self._sink(request)
         if world.faults:
@@ -65,7 +41,9 @@ class Api:
                 return breakage.reset(raw)
         body = await _body(raw, world.settings.max_body_bytes)
         endpoint = request.endpoint
-        reading = endpoint.read(body) if endpoint is not None and body is not None else NOTHING_READ
+        reading = NOTHING_READ
+        if endpoint is not None and body is not None and request.dialect is not None:
+            reading = endpoint.read(body, request.dialect)
         entry = self._open(request, body or b"", reading)
         hit = self._hit(request, reading) if world.faults else None
         if hit is not None:
@@ -74,7 +52,7 @@ class Api:
         world.journal.close(entry, "answered", answer.status)
         return answer.response()
 
-    async def _sink(self, request: _Request) -> _Response:
+    async def _sink(self, request: Request) -> _Response:
         await _body(request.raw, self._world.settings.max_body_bytes)
         status = 401 if request.caller.permissions is None else 202
         self._world.journal.count_only(request.caller.brand_id, status)
@@ -82,20 +60,20 @@ class Api:
             await asyncio.sleep(self._world.settings.sink_delay_s)
         return documented(status).response()
 
-    def _open(self, request: _Request, body: bytes, reading: Reading) -> Entry:
+    def _open(self, request: Request, body: bytes, reading: Reading) -> Entry:
         return self._world.journal.open(
             method=request.raw.method,
             path=request.path,
             brand=request.caller.brand_id,
-            key=masked(request.key) if request.key is not None else None,
+            key=request.caller.shown,
             body=body,
             event_name=reading.event_name,
             event_id=reading.event_id,
             event_time=reading.event_time,
-            findings=reading.findings,
+            findings=(*request.wrong, *reading.findings) if request.wrong else reading.findings,
         )
 
-    def _hit(self, request: _Request, reading: Reading) -> Hit | None:
+    def _hit(self, request: Request, reading: Reading) -> Hit | None:
         target = Target(
             brand=request.caller.brand_id,
             path=request.path,
@@ -104,72 +82,30 @@ class Api:
         )
         return self._world.faults.pick(AFTER_READING, target)
 
-    def _answer(self, request: _Request, body: bytes | None, reading: Reading, entry: Entry) -> Answer:
+    def _answer(self, request: Request, body: bytes | None, reading: Reading, entry: Entry) -> Answer:
         """What Omnisend answers, and what it does about it."""
-        refused = self._refusal(request, body)
+        refused = refusal(request, body, self._world)
         if isinstance(refused, Answer):
             return refused
-        brand, endpoint = refused
-        return endpoint.act(
-            Call(
-                world=self._world,
-                brand=brand,
-                entry=entry,
-                reading=reading,
-                parameters=request.parameters,
-            )
+        dialect, brand, endpoint = refused
+        call = Call(
+            world=self._world,
+            dialect=dialect,
+            caller=request.caller,
+            brand=brand,
+            entry=entry,
+            reading=reading,
+            parameters=request.parameters,
+            query=request.query,
+            url=request.url,
         )
-
-    def _refusal(  # noqa: PLR0911 - one return per documented answer
-        self, request: _Request, body: bytes | None
-    ) -> Answer | tuple[Brand, Endpoint]:
-        """The gateway's answer, if it refuses; in the order in which a gateway can know."""
-        dialect, caller, methods = request.dialect, request.caller, request.methods
-        if dialect is not None and dialect.name in self._world.settings.retired:
-            return documented(410)
-        if dialect is None or methods is None:
-            return documented(404)
-        if request.endpoint is None:
-            return documented(405, (("Allow", ", ".join(methods)),))
-        if caller.brand is None or caller.permissions is None:
-            return documented(401)
-        if caller.brand.payment_required:
-            return documented(402)
-        if request.endpoint.permission not in caller.permissions:
-            return documented(403)
-        limited = self._over_limit(caller.brand)
-        if limited is not None:
-            return limited
-        if body is None:
-            return documented(413)
-        if request.endpoint.takes_body and request.raw.content_type != "application/json":
-            return documented(415)
-        return caller.brand, request.endpoint
-
-    def _over_limit(self, brand: Brand) -> Answer | None:
-        """429 when the brand has used up its window (DOCS/reference/rate-limit-timeouts-errors)."""
-        settings = self._world.settings
-        limit = settings.rate_limit if brand.rate_limit is None else brand.rate_limit
-        if not limit:
-            return None
-        now = time.monotonic()
-        if brand.window.count(now, settings.window_s) < limit:
-            brand.window.add(now, settings.window_s)
-            return None
-        wait = math.ceil(brand.window.seconds_to_room(now, settings.window_s, limit))
-        if settings.count_refused:
-            brand.window.add(now, settings.window_s)
-        headers = []
-        if settings.retry_after_header:
-            headers.append(("Retry-After", str(wait)))
-        if settings.rate_headers:
-            headers += [("X-Rate-Limit-Limit", str(limit)), ("X-Rate-Limit-Remaining", "0")]
-            headers.append(("X-Rate-Limit-Reset", str(wait)))
-        more = {"retryAfter": wait} if settings.retry_after_in_body else {}
-        return documented(429, tuple(headers), **more)
+        answer = endpoint.act(call)
+        if call.found:
+            self._world.journal.found(entry, call.found)
+        return answer
 
     async def _broken(
-        self, request: _Request, body: bytes | None, reading: Reading, entry: Entry, hit: Hit
+        self, request: Request, body: bytes | None, reading: Reading, entry: Entry, hit: Hit
     ) -> _Response:
         """Let a fault take its course; whether Omnisend acts on the request is settled before anything is delayed."""
         entry.fault = hit.fault_id
@@ -177,17 +113,17 @@ class Api:
         try:
             if hit.delay_s:
                 await asyncio.sleep(hit.delay_s)
-            return await self._carry_out(request.raw, entry, hit.fault, regular)
+            return await self._carry_out(request, entry, hit.fault, regular)
         except asyncio.CancelledError:  # the client hung up first
             if entry.outcome == "pending":
                 self._world.journal.close(entry, "client_gone")
             raise
 
     async def _carry_out(
-        self, raw: web.BaseRequest, entry: Entry, fault: Fault, regular: Answer | None
+        self, request: Request, entry: Entry, fault: Fault, regular: Answer | None
     ) -> _Response:
-        journal = self._world.journal
-        answer = _answer_of(fault) if fault.kind == "status" or regular is None else regular
+        journal, raw = self._world.journal, request.raw
+        answer = _answer_of(fault, request) if fault.kind == "status" or regular is None else regular
         match fault.kind:
             case "status" | "delay":
                 journal.close(entry, "answered", answer.status)
@@ -208,8 +144,8 @@ class Api:
                 return breakage.reset(raw)
 
 
-def _answer_of(fault: Fault) -> Answer:
-    return documented(fault.status, tuple(fault.headers.items())).with_body(fault.body)
+def _answer_of(fault: Fault, request: Request) -> Answer:
+    return request.documented(fault.status, tuple(fault.headers.items())).with_body(fault.body)
 
 
 async def _body(request: web.BaseRequest, most: int) -> bytes | None:

@@ -77,13 +77,18 @@ class Caller:
 
     brand: Brand | None
     permissions: frozenset[str] | None
+    shown: str | None = None
+    """The key as it may be shown, without its secret part."""
+    by_token: bool = False
+    """Whether it came with an access token of the OAuth flow."""
 
     @property
     def brand_id(self) -> str | None:
         return self.brand.brand_id if self.brand is not None else None
 
 
-_NOBODY: Final = Caller(None, None)
+NOBODY: Final = Caller(None, None)
+_UNREADABLE: Final = Caller(None, None, masked(""))
 
 
 class Brands:
@@ -93,21 +98,20 @@ class Brands:
         self.by_id: dict[str, Brand] = {}
         self._callers: dict[str, Caller] = {}
 
-    def caller(self, key: str | None, *, any_key: bool) -> Caller:
-        if key is None:
-            return _NOBODY
+    def caller(self, key: str, *, any_key: bool) -> Caller:
+        """Who a key belongs to; a key that opens nothing still tells its brand."""
         known = self._callers.get(key)
         if known is not None:
             return known
         match = _KEY.fullmatch(key)
         if match is None:
-            return _NOBODY
+            return _UNREADABLE
         if any_key:
             brand = self.by_id.get(match[1])
             keys = [KeySpec(one.key, sorted(one.permissions)) for one in brand.keys.values()] if brand else []
             self.register(BrandSpec(brandID=match[1], keys=[*keys, KeySpec(key)]))
             return self._callers[key]
-        return Caller(self.by_id.get(match[1]), None)
+        return Caller(self.by_id.get(match[1]), None, masked(key))
 
     def register(self, spec: BrandSpec) -> Brand:
         """Add a brand or change it.
@@ -141,7 +145,7 @@ class Brands:
             del self._callers[old]
         brand.keys = {key.key: key for key in keys}
         for key in keys:
-            self._callers[key.key] = Caller(brand, key.permissions)
+            self._callers[key.key] = Caller(brand, key.permissions, masked(key.key))
 
     def forget_requests(self) -> None:
         for brand in self.by_id.values():

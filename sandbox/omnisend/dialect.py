@@ -1,78 +1,117 @@
-"""What a version of Omnisend's API consists of, as the server needs it: paths, credentials, endpoints.
+"""The versions of Omnisend's API and everything in which they differ; what is not named here is the same in all.
 
-Another version or resource is another module with a `Dialect` in it, listed in `api.DIALECTS`.
+Sources: DOCS/docs/migrate-from-v5-to-v2026-03-15 and the OpenAPI files of version 2026-03-15, where DOCS is
+https://api-docs.omnisend.com; for version 5 the pages under DOCS/v5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Literal, NamedTuple
 
-from sandbox.omnisend.answers import Answer
-from sandbox.omnisend.brands import Brand
-from sandbox.omnisend.journal import Entry
-from sandbox.omnisend.validation import NOTHING_READ, Reading
-from sandbox.omnisend.world import World
+from sandbox.omnisend.model import Finding, Severity
 
 Headers = Mapping[str, str]
 """As aiohttp gives them: names in any case."""
 
-
-def _nothing_to_read(_body: bytes) -> Reading:
-    return NOTHING_READ
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A request that passed the gateway, on its way to what answers it."""
-
-    world: World
-    brand: Brand
-    entry: Entry
-    reading: Reading
-    parameters: Mapping[str, str]
+DialectName = Literal["v5", "2026-03-15"]
+VERSION_HEADER: Final = "Omnisend-Version"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """One method of one path: what a key must be allowed, how a body is read, what is done with it."""
+class Credential(NamedTuple):
+    """What a request shows to be let in: an API key, or an access token of the OAuth flow."""
 
-    permission: str
-    act: Callable[[Call], Answer]
-    read: Callable[[bytes], Reading] = _nothing_to_read
-    takes_body: bool = False
+    scheme: Literal["key", "token"]
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Credential({self.scheme})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """A version of the API; `routes` maps a path, with `{name}` for a variable part, to its methods."""
+    """A version of the API, as far as it differs from the others."""
 
-    name: str
+    name: DialectName
     prefix: str
-    credential: Callable[[Headers], str | None]
-    routes: Mapping[str, Mapping[str, Endpoint]]
-    _templates: tuple[tuple[tuple[str, ...], Mapping[str, Endpoint]], ...] = field(init=False)
+    """The path up to the resource's own."""
+    credential: Callable[[Headers], Credential | None]
+    version_header: bool
+    """Whether each request must name the version in a header."""
+    problems: bool
+    """Whether every error is an RFC 9457 problem; else only the gateway's are, and the rest `{error, fields}`."""
+    unknown_parameter: Severity
+    """What becomes of a query parameter that the endpoint does not have."""
+    event_time_with_space: bool
+    """Whether `YYYY-MM-DD HH:MM:SS±HH:MM` is an eventTime too."""
 
-    def __post_init__(self) -> None:
-        templates = tuple(
-            (tuple(path.split("/")), methods) for path, methods in self.routes.items() if "{" in path
-        )
-        object.__setattr__(self, "_templates", templates)
 
-    def find(self, path: str) -> tuple[Mapping[str, Endpoint], Mapping[str, str]] | None:
-        """The methods of a path and the values of its variable parts; None for a path the version lacks."""
-        exact = self.routes.get(path)
-        if exact is not None:
-            return exact, {}
-        parts = path.split("/")
-        for template, methods in self._templates:
-            if len(template) == len(parts):
-                values = {}
-                for wanted, part in zip(template, parts, strict=True):
-                    if wanted.startswith("{") and part:
-                        values[wanted[1:-1]] = part
-                    elif wanted != part:
-                        break
-                else:
-                    return methods, values
+def _api_key(headers: Headers) -> Credential | None:
+    key = headers.get("X-API-KEY")
+    return None if key is None else Credential("key", key)
+
+
+def _authorization(headers: Headers) -> Credential | None:
+    """`Omnisend-API-Key <key>` or `Bearer <token>`; a scheme is read in any case (RFC 9110, section 11.1)."""
+    scheme, _, secret = headers.get("Authorization", "").partition(" ")
+    match scheme.lower():
+        case "omnisend-api-key":
+            return Credential("key", secret.strip())
+        case "bearer":
+            return Credential("token", secret.strip())
+        case _:
+            return None
+
+
+V5: Final = Dialect(
+    name="v5",
+    prefix="/v5",
+    # Bearer tokens are documented together with the version header only (DOCS/reference/oauth).
+    credential=_api_key,
+    version_header=False,
+    problems=False,
+    unknown_parameter="ignored",
+    event_time_with_space=False,
+)
+V2026_03_15: Final = Dialect(
+    name="2026-03-15",
+    prefix="/api",
+    credential=_authorization,
+    version_header=True,
+    problems=True,
+    unknown_parameter="rejected",
+    event_time_with_space=True,
+)
+
+DIALECTS: Final = (V5, V2026_03_15)
+_RELEASES: Final = (date(2026, 3, 15),)
+
+
+def dialect_of(path: str) -> Dialect | None:
+    """The version whose paths begin like this one."""
+    for dialect in DIALECTS:
+        if path.startswith(dialect.prefix) and path[len(dialect.prefix) :].startswith("/"):
+            return dialect
+    return None
+
+
+def version_finding(dialect: Dialect, headers: Headers) -> Finding | None:
+    """What is wrong with the version a request names, in a dialect that asks for one.
+
+    A date between two releases means the earlier one (OpenAPI file of the Event Metadata API), so only a date before
+    the first release, and what is no date at all, is unknown. `2026-preview` holds nothing a shop sends.
+    """
+    if not dialect.version_header:
         return None
+    named = headers.get(VERSION_HEADER)
+    if not named:
+        return Finding("rejected", "version_missing", VERSION_HEADER, "is required on every request")
+    try:
+        asked = date.fromisoformat(named) if len(named) == 10 else None
+    except ValueError:
+        asked = None
+    if asked is None or asked < _RELEASES[0]:
+        return Finding("rejected", "version_unknown", VERSION_HEADER, "is no version of this API")
+    return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sandbox.omnisend.values import instant
+from sandbox.omnisend.values import instant, spaced_instant
 
 
 class Verdict(NamedTuple):
@@ -53,5 +53,7 @@ class Ledger:
 
 def is_historical(event_time: str | None, after_s: float) -> bool:
     """Whether an event is old enough to be de-duplicated; one without a time is from now."""
-    happened = instant(event_time) if event_time is not None else None
+    if event_time is None:
+        return False
+    happened = instant(event_time) or spaced_instant(event_time)
     return happened is not None and (datetime.now(UTC) - happened).total_seconds() > after_s

@@ -7,6 +7,7 @@ import hashlib
 import time
 from array import array
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,6 +18,8 @@ from sandbox.omnisend.limits import SlidingWindow
 from sandbox.omnisend.model import Finding, Outcome, Page, Received, Summary, Tally, WaitFor
 
 UNKNOWN_BRAND: Final = "unknown"
+MAX_LATER_FINDINGS: Final = 500
+"""Per request; a batch of a thousand items has many, and none may be without a bound."""
 _MAX_ARRIVALS: Final = 1_000_000
 _MAX_IN_WINDOW: Final = 200_000
 """Instants kept per brand for the peak: beyond it (3,000 requests a second) the peak is a lower bound."""
@@ -98,7 +101,7 @@ class _Counts:
         self.last = at
         self.peak = max(self.peak, self._window.add(at, window_s))
 
-    def found(self, findings: tuple[Finding, ...]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         for finding in findings:
             self.findings[finding.code] += 1
             if finding.severity == "rejected":
@@ -183,9 +186,19 @@ class Journal:
         self._signal()
         return entry
 
-    def accept(self, entry: Entry, *, duplicate: bool, processed: bool) -> None:
-        entry.accepted, entry.duplicate, entry.processed = True, duplicate, processed
+    def found(self, entry: Entry, findings: list[Finding]) -> None:
+        """Add what came to light after the request was noted; counted in full, kept up to a bound."""
+        kept = MAX_LATER_FINDINGS - len(entry.findings)
+        if kept > 0:
+            entry.findings = (*entry.findings, *findings[:kept])
         for counts in self._counts(entry.brand):
+            counts.found(findings)
+
+    def accept(self, entry: Entry | None, brand: str, *, duplicate: bool, processed: bool) -> None:
+        """Count an event Omnisend has taken in: a request of its own, or (no entry) an item of a batch."""
+        if entry is not None:
+            entry.accepted, entry.duplicate, entry.processed = True, duplicate, processed
+        for counts in self._counts(brand):
             counts.took(duplicate=duplicate, processed=processed)
         self._signal()
 

@@ -8,11 +8,12 @@ import msgspec
 
 from sandbox.omnisend import money
 from sandbox.omnisend.contact import check_contact
+from sandbox.omnisend.dialect import Dialect
 from sandbox.omnisend.documented import NOT_FOR_SENDING, ORIGIN, RECOMMENDED, RecommendedEvent
 from sandbox.omnisend.findings import Findings
 from sandbox.omnisend.model import Finding
 from sandbox.omnisend.names import near_miss
-from sandbox.omnisend.values import anything, instant, is_event_id, json_type
+from sandbox.omnisend.values import anything, instant, is_event_id, json_type, spaced_instant
 
 _ENVELOPE: Final = frozenset(
     {"eventName", "origin", "eventVersion", "eventID", "eventTime", "contact", "properties"}
@@ -26,28 +27,38 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str | None = None
     event_time: str | None = None
     email: str | None = None
+    content: Any = None
+    """The decoded body, where what is done with it needs more than the above."""
     findings: tuple[Finding, ...] = ()
 
-    def rejections(self) -> dict[str, str]:
-        """Path and message of everything Omnisend answers 400 for."""
-        return {found.path: found.message for found in self.findings if found.severity == "rejected"}
+    def is_rejected(self) -> bool:
+        """Whether Omnisend answers 400."""
+        return any(found.severity == "rejected" for found in self.findings)
 
 
 NOTHING_READ: Final = Reading()
 
 
-def read_event(body: bytes) -> Reading:
-    """Decode the body of `POST /events` and check all of it."""
-    out = Findings()
+def decoded(body: bytes, out: Findings) -> dict[str, Any] | None:
+    """The JSON object a body is; None, and why, where it is none."""
     try:
-        event = msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         out.rejected("bad_json", "", "body", f"is not JSON: {error}")
+        return None
+    if type(content) is not dict:
+        out.rejected("bad_json", "", "body", f"must be a JSON object, is {json_type(content)}")
+        return None
+    return content
+
+
+def read_event(body: bytes, dialect: Dialect) -> Reading:
+    """Decode the body of `POST /events` and check all of it."""
+    out = Findings()
+    event = decoded(body, out)
+    if event is None:
         return Reading(findings=tuple(out.items))
-    if type(event) is not dict:
-        out.rejected("bad_json", "", "body", f"must be a JSON object, is {json_type(event)}")
-        return Reading(findings=tuple(out.items))
-    _check_envelope(event, out)
+    _check_envelope(event, dialect, out)
     check_contact(event.get("contact"), out)
     _check_properties(event, out)
     return _reading(event, out)
@@ -69,7 +80,7 @@ def _text_or_none(value: Any) -> str | None:
     return value if type(value) is str and value else None
 
 
-def _check_envelope(event: dict[str, Any], out: Findings) -> None:
+def _check_envelope(event: dict[str, Any], dialect: Dialect, out: Findings) -> None:
     for name in event.keys() - _ENVELOPE:
         out.ignored("envelope_unknown", "", name[:100], "is not a field of an event request")
     for name in ("eventName", "origin"):
@@ -81,16 +92,22 @@ def _check_envelope(event: dict[str, Any], out: Findings) -> None:
             out.rejected("field_type", "", name, f"must be a string, is {json_type(value)}")
         elif value is None and name in event:
             out.ignored("null", "", name, "is null; leave the field out")
-    _check_identity_and_time(event.get("eventID"), event.get("eventTime"), out)
+    _check_identity(event.get("eventID"), out)
+    _check_time(event.get("eventTime"), dialect, out)
     origin = event.get("origin")
     if type(origin) is str and origin and origin != ORIGIN:
         out.ignored("origin_wrong", "", "origin", f"must be {ORIGIN!r}: prepared automations know no other")
 
 
-def _check_identity_and_time(event_id: Any, event_time: Any, out: Findings) -> None:
+def _check_identity(event_id: Any, out: Findings) -> None:
     if type(event_id) is str and not is_event_id(event_id):
         out.rejected("event_id_invalid", "", "eventID", "must be a UUID of version 4 to 7")
-    if type(event_time) is str and instant(event_time) is None:
+
+
+def _check_time(event_time: Any, dialect: Dialect, out: Findings) -> None:
+    if type(event_time) is not str or instant(event_time) is not None:
+        return
+    if not dialect.event_time_with_space or spaced_instant(event_time) is None:
         out.rejected("event_time_invalid", "", "eventTime", "must be an RFC 3339 instant")
 
 

@@ -78,6 +78,19 @@ class Shop:
             client.send(method, path, body, **({"X_API_KEY": self.brand.key} | headers))
             return await client.answer()
 
+    async def new(self, method: str, path: str, content: Any = None, **headers: str) -> Answer:
+        """A call in version 2026-03-15, with the path from the resource on."""
+        given = {"Authorization": f"Omnisend-API-Key {self.brand.key}", "Omnisend-Version": "2026-03-15"}
+        body = b"" if content is None else json.dumps(content).encode()
+        async with raw_client(self.url) as client:
+            client.send(method, f"/api{path}", body, **given, **headers)
+            return await client.answer()
+
+    async def old(self, method: str, path: str, content: Any = None, **headers: str) -> Answer:
+        """The same in version 5."""
+        body = b"" if content is None else json.dumps(content).encode()
+        return await self.call(method, f"/v5{path}", body, **headers)
+
     async def post(self, event: dict[str, Any], **headers: str) -> Answer:
         return await self.call("POST", "/v5/events", json.dumps(event).encode(), **headers)
 

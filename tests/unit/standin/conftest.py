@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sandbox.omnisend.dialect import V5
 from sandbox.omnisend.model import Finding
 from sandbox.omnisend.validation import read_event
 
@@ -134,7 +135,7 @@ def find() -> Find:
 
     def found(request: Any) -> list[tuple[str, str, str]]:
         body = request if isinstance(request, bytes) else msgspec.json.encode(request)
-        findings: tuple[Finding, ...] = read_event(body).findings
+        findings: tuple[Finding, ...] = read_event(body, V5).findings
         return [(one.severity, one.code, one.path) for one in findings]
 
     return found

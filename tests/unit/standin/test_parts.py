@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from sandbox.omnisend.brands import BrandError, Brands, masked, new_brand_id, new_key
-from sandbox.omnisend.dialect import Dialect, Endpoint
+from sandbox.omnisend.dialect import V5, V2026_03_15, version_finding
 from sandbox.omnisend.duplicates import Ledger
 from sandbox.omnisend.faults import AFTER_READING, Faults, Target
 from sandbox.omnisend.limits import SlidingWindow
 from sandbox.omnisend.model import BrandSpec, Fault, KeySpec, Settings
+from sandbox.omnisend.routing import NO_METHODS, Endpoint, Routes
 
 LONG_AGO = "2021-07-01T00:00:00Z"
 BRAND = "5f0000000000000000000001"
@@ -182,15 +183,53 @@ def test_settings_that_cannot_be_are_refused(wrong):
         msgspec.convert(wrong, Settings)
 
 
-def test_a_dialect_finds_paths_with_variable_parts():
+def test_a_path_with_variable_parts_is_found():
     endpoint = Endpoint(permission="contacts.read", act=lambda _call: None)
-    dialect = Dialect(
-        name="x",
-        prefix="/x/",
-        credential=lambda _headers: None,
-        routes={"/x/a": {"GET": endpoint}, "/x/contacts/{id}": {"PATCH": endpoint}},
-    )
-    assert dialect.find("/x/a") == ({"GET": endpoint}, {})
-    assert dialect.find("/x/contacts/7") == ({"PATCH": endpoint}, {"id": "7"})
-    assert dialect.find("/x/contacts/") is None
-    assert dialect.find("/x/contacts/7/tags") is None
+    routes = Routes({"/a": {"GET": endpoint}, "/contacts/{id}": {"PATCH": endpoint}})
+    assert routes.find(V5, "/v5/a") == ({"GET": endpoint}, {})
+    assert routes.find(V5, "/v5/contacts/7%2F8") == ({"PATCH": endpoint}, {"id": "7/8"})
+    assert routes.find(V5, "/v5/contacts/") == (NO_METHODS, {})
+    assert routes.find(V5, "/v5/contacts/7/tags") == (NO_METHODS, {})
+
+
+def test_what_only_one_version_has_the_other_has_not():
+    only = Endpoint(permission=None, act=lambda _call: None, dialects=frozenset({"2026-03-15"}))
+    routes = Routes({"/a": {"GET": only}})
+    assert routes.find(V5, "/v5/a") == ({}, {})
+    assert routes.find(V2026_03_15, "/api/a") == ({"GET": only}, {})
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [
+        (None, "version_missing"),
+        ("", "version_missing"),
+        ("v5", "version_unknown"),
+        ("2026-3-15", "version_unknown"),
+        ("2026-preview", "version_unknown"),
+        ("2026-03-14", "version_unknown"),
+        ("2026-03-15", None),
+        ("2026-07-01", None),
+    ],
+)
+def test_a_date_after_a_release_means_that_release(named, code):
+    headers = {} if named is None else {"Omnisend-Version": named}
+    found = version_finding(V2026_03_15, headers)
+    assert (found.code if found else None) == code
+    assert version_finding(V5, headers) is None
+
+
+@pytest.mark.parametrize(
+    ("authorization", "credential"),
+    [
+        ("Omnisend-API-Key abc", ("key", "abc")),
+        ("omnisend-api-key abc", ("key", "abc")),
+        ("Bearer abc", ("token", "abc")),
+        ("Basic abc", None),
+        ("abc", None),
+    ],
+)
+def test_a_credential_is_read_by_its_scheme_and_never_shown(authorization, credential):
+    read = V2026_03_15.credential({"Authorization": authorization})
+    assert read == credential
+    assert "abc" not in repr(read)

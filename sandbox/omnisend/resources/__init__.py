@@ -1,0 +1,12 @@
+"""Everything the API offers, once for all versions: a module for each resource, with its endpoints in `ROUTES`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sandbox.omnisend.resources import brand, events
+from sandbox.omnisend.routing import Routes
+
+ROUTES: Final = Routes({**events.ROUTES, **brand.ROUTES})
+
+__all__ = ["ROUTES"]
