@@ -3,12 +3,18 @@
 It shares nothing with the sender, on purpose: what both got from one table would prove nothing.
 """
 
+from sandbox.omnisend.asking import StandInError
+from sandbox.omnisend.async_client import AsyncStandInControl
 from sandbox.omnisend.brands import BrandError, BrandKey, new_brand_id, new_key
-from sandbox.omnisend.client import AsyncStandInControl, StandInControl, StandInError
+from sandbox.omnisend.client import StandInControl
 from sandbox.omnisend.model import (
     PERMISSIONS,
     BrandSpec,
     BrandView,
+    ChannelView,
+    ConsentView,
+    ContactsView,
+    ContactView,
     Fault,
     FaultKind,
     FaultView,
@@ -19,6 +25,7 @@ from sandbox.omnisend.model import (
     Summary,
     Tally,
     WaitFor,
+    WelcomeMessage,
 )
 from sandbox.omnisend.process import StandInProcess
 from sandbox.omnisend.server import OmnisendStandIn, StandInTimeout
@@ -30,6 +37,10 @@ __all__ = [
     "BrandKey",
     "BrandSpec",
     "BrandView",
+    "ChannelView",
+    "ConsentView",
+    "ContactView",
+    "ContactsView",
     "Fault",
     "FaultKind",
     "FaultView",
@@ -45,6 +56,7 @@ __all__ = [
     "Summary",
     "Tally",
     "WaitFor",
+    "WelcomeMessage",
     "new_brand_id",
     "new_key",
 ]

@@ -1,4 +1,7 @@
-"""The `contact` of an event: identity, lengths, consent (OpenAPI file of version 2026-03-15, Events API)."""
+"""What is said of a person: lengths and forms, wherever it stands, and the `contact` of an event.
+
+The lengths are those of the Events API (OpenAPI file of version 2026-03-15); the Contacts API publishes none of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,7 @@ from typing import Any, Final
 from sandbox.omnisend.findings import Findings, join
 from sandbox.omnisend.values import instant, is_e164, json_type
 
-_MAX_LENGTH: Final[Mapping[str, int | None]] = {
-    "id": None,
-    "email": None,
-    "phone": 15,
+PERSON: Final[Mapping[str, int]] = {
     "firstName": 50,
     "lastName": 50,
     "birthdate": 10,
@@ -24,12 +24,17 @@ _MAX_LENGTH: Final[Mapping[str, int | None]] = {
     "countryCode": 3,
     "postalCode": 20,
 }
+"""The text fields of a contact, and how many characters each may have."""
+_IDENTITY: Final[Mapping[str, int | None]] = {"id": None, "email": None, "phone": 15}
+CONSENT: Final[Mapping[str, int]] = {"ip": 45, "source": 100, "userAgent": 200}
+"""The text fields of a consent, and how many characters each may have."""
 _CONSENT_LISTS: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
     "optIns": (10, {"channel": 5, "createdAt": 40, "source": 100}),
     "optOuts": (10, {"channel": 5, "createdAt": 40, "reason": 100, "source": 100}),
-    "consents": (100, {"channel": 5, "createdAt": 40, "ip": 45, "source": 100, "userAgent": 200}),
+    "consents": (100, {"channel": 5, "createdAt": 40, **CONSENT}),
 }
 _MAX_TAGS: Final = 100
+_CUSTOM_PROPERTY: Final = re.compile(r"[A-Za-z0-9_]{1,128}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _BIRTHDATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _HERE: Final = "contact"
@@ -51,51 +56,100 @@ def check_contact(contact: Any, out: Findings) -> None:
 
 
 def _check_field(name: str, value: Any, out: Findings) -> None:
+    if check_person(name, value, _HERE, out):
+        return
     if value is None:
         out.ignored("null", _HERE, name, "is null; leave the field out")
-    elif name in _MAX_LENGTH:
-        _check_text(name, value, out)
+    elif name in _IDENTITY:
+        _check_identity(name, value, out)
     elif name in _CONSENT_LISTS:
         _check_consents(name, value, out)
-    elif name == "tags":
-        _check_tags(value, out)
-    elif name == "customProperties":
-        if type(value) is not dict:
-            out.rejected("contact_type", _HERE, name, f"must be an object, is {json_type(value)}")
     else:
         out.ignored("contact_unknown", _HERE, name[:100], "is not a field of an event's contact")
 
 
-def _check_text(name: str, value: Any, out: Findings) -> None:
+def check_person(name: str, value: Any, here: str, out: Findings) -> bool:
+    """Check a field that a contact has in every request; False for one that is none of those."""
+    if name in PERSON:
+        if value is None:
+            out.ignored("null", here, name, "is null; leave the field out")
+        elif check_length(name, value, PERSON[name], here, out):
+            _check_person_text(name, value, here, out)
+    elif name == "tags":
+        _check_tags(value, here, out)
+    elif name == "customProperties":
+        _check_custom_properties(value, here, out)
+    else:
+        return False
+    return True
+
+
+def check_length(name: str, value: Any, longest: int | None, here: str, out: Findings) -> bool:
+    """Whether it is a string that is not too long."""
     if type(value) is not str:
-        out.rejected("contact_type", _HERE, name, f"must be a string, is {json_type(value)}")
-        return
-    longest = _MAX_LENGTH[name]
+        out.rejected("contact_type", here, name, f"must be a string, is {json_type(value)}")
+        return False
     if longest is not None and len(value) > longest:
-        out.rejected("contact_too_long", _HERE, name, f"has {len(value)} characters, {longest} are allowed")
-    elif name == "email":
-        _check_email(value, out)
-    elif name == "phone" and not is_e164(value):
-        out.ignored("phone_not_e164", _HERE, name, "must be in E.164 form, as +27821234567")
-    elif name == "gender" and value not in {"m", "f"}:
-        out.rejected("contact_value", _HERE, name, "must be m or f")
+        out.rejected("contact_too_long", here, name, f"has {len(value)} characters, {longest} are allowed")
+        return False
+    return True
+
+
+def _check_person_text(name: str, value: str, here: str, out: Findings) -> None:
+    if name == "gender" and value not in {"m", "f"}:
+        out.rejected("contact_value", here, name, "must be m or f")
     elif name == "birthdate" and (not _BIRTHDATE.fullmatch(value) or not instant(f"{value}T00:00:00Z")):
-        out.rejected("contact_value", _HERE, name, "must be a date, YYYY-MM-DD")
+        out.rejected("contact_value", here, name, "must be a date, YYYY-MM-DD")
 
 
-def _check_email(value: str, out: Findings) -> None:
+def _check_identity(name: str, value: Any, out: Findings) -> None:
+    if not check_length(name, value, _IDENTITY[name], _HERE, out):
+        return
+    if name == "email":
+        check_email(value, _HERE, name, out)
+    elif name == "phone":
+        check_phone(value, _HERE, name, out)
+
+
+def check_email(value: str, here: str, name: str, out: Findings) -> None:
     if _EMAIL.fullmatch(value.strip()) is None:
-        out.rejected("email_invalid", _HERE, "email", "is not an e-mail address")
+        out.rejected("email_invalid", here, name, "is not an e-mail address")
     elif value != value.strip() or value != value.lower():
         # The identifier is case-sensitive: another spelling is another contact (v5 contacts documentation).
-        out.ignored("email_not_normalised", _HERE, "email", "must be trimmed and in lower case")
+        out.ignored("email_not_normalised", here, name, "must be trimmed and in lower case")
 
 
-def _check_tags(value: Any, out: Findings) -> None:
-    if type(value) is not list or any(type(tag) is not str for tag in value):
-        out.rejected("contact_type", _HERE, "tags", "must be a list of strings")
+def check_phone(value: str, here: str, name: str, out: Findings) -> None:
+    if not is_e164(value):
+        out.ignored("phone_not_e164", here, name, "must be in E.164 form, as +27821234567")
+
+
+def _check_tags(value: Any, here: str, out: Findings) -> None:
+    if value is None:
+        out.ignored("null", here, "tags", "is null; leave the field out")
+    elif type(value) is not list or any(type(tag) is not str for tag in value):
+        out.rejected("contact_type", here, "tags", "must be a list of strings")
     elif len(value) > _MAX_TAGS:
-        out.rejected("contact_too_long", _HERE, "tags", f"has {len(value)} items, {_MAX_TAGS} are allowed")
+        out.rejected("contact_too_long", here, "tags", f"has {len(value)} items, {_MAX_TAGS} are allowed")
+    elif not (value and all(value)):
+        out.ignored("tags_empty", here, "tags", "has no tag, or an empty one; leave it out")
+
+
+def _check_custom_properties(value: Any, here: str, out: Findings) -> None:
+    if value is None:
+        out.ignored("null", here, "customProperties", "is null; leave the field out")
+        return
+    if type(value) is not dict:
+        message = f"must be an object, is {json_type(value)}"
+        out.rejected("contact_type", here, "customProperties", message)
+        return
+    for key, entry in value.items():
+        path = join(here, "customProperties")
+        if _CUSTOM_PROPERTY.fullmatch(key) is None:
+            # The rule of Omnisend's own plugin (wp-omnisend, Utils); no page of the documentation has one.
+            out.rejected("custom_property_key", path, key[:100], "must be 1 to 128 of A-Z, a-z, 0-9 and _")
+        elif entry is None:
+            out.ignored("null", path, key, "is null; leave the property out")
 
 
 def _check_consents(name: str, value: Any, out: Findings) -> None:
@@ -107,6 +161,9 @@ def _check_consents(name: str, value: Any, out: Findings) -> None:
         out.rejected("contact_too_long", _HERE, name, f"has {len(value)} items, {most} are allowed")
     for index, entry in enumerate(value[:most]):
         _check_consent(entry, join(_HERE, name), f"[{index}]", lengths, out)
+    if value and not out.has_rejection_under(join(_HERE, name)):
+        # Consent belongs to the Contacts API, with its own instant; an event repeats it at the wrong moment.
+        out.ignored("consent_with_event", _HERE, name, "changes what the contact has consented to")
 
 
 def _check_consent(entry: Any, parent: str, name: str, lengths: Mapping[str, int], out: Findings) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from sandbox.omnisend.model import BrandSpec, Fault, Settings, Waited, WaitFor
+from sandbox.omnisend.model import BrandSpec, Fault, Settings, Unsubscribe, Waited, WaitFor
 from sandbox.omnisend.world import World
 
 PREFIX: Final = "/_sandbox"
@@ -29,6 +29,8 @@ ENDPOINTS: Final = {
     "DELETE /_sandbox/faults": "remove all",
     "GET /_sandbox/settings": "what is in force",
     "POST /_sandbox/settings": "change some: {rate_limit, sink, any_key, retired, …}",
+    "GET /_sandbox/contacts?brand=": "contacts with statuses and consents, welcome messages, what was ignored",
+    "POST /_sandbox/unsubscribe": "{brand, email | phone}: the person clicks unsubscribe in a message",
     "POST /_sandbox/release": "reset the connections of requests that hang",
     "POST /_sandbox/listening": "{accept: false} refuses connections at the API, {accept: true} takes them again",
     "POST /_sandbox/reset": "forget what came in and the faults; with {brands: true} the brands too",
@@ -97,6 +99,8 @@ class Control:
             "/brands": {"GET": self._brands, "POST": self._register},
             "/faults": {"GET": self._faults, "POST": self._add_fault, "DELETE": self._clear_faults},
             "/settings": {"GET": self._settings, "POST": self._change_settings},
+            "/contacts": {"GET": self._contacts},
+            "/unsubscribe": {"POST": self._unsubscribe},
             "/release": {"POST": self._release},
             "/listening": {"POST": self._listening},
             "/reset": {"POST": self._reset},
@@ -162,6 +166,12 @@ class Control:
     async def _change_settings(self, raw: web.BaseRequest) -> Any:
         self._world.change(changed(self._world.settings, await _decoded(raw, dict[str, Any])))
         return self._world.settings
+
+    async def _contacts(self, raw: web.BaseRequest) -> Any:
+        return self._world.contacts_view(_Query(raw, frozenset({"brand"})).text("brand"))
+
+    async def _unsubscribe(self, raw: web.BaseRequest) -> Any:
+        return self._world.unsubscribe(await _decoded(raw, Unsubscribe))
 
     async def _release(self, _raw: web.BaseRequest) -> Any:
         self._world.release()

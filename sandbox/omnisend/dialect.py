@@ -46,6 +46,20 @@ class Dialect:
     """What becomes of a query parameter that the endpoint does not have."""
     event_time_with_space: bool
     """Whether `YYYY-MM-DD HH:MM:SS±HH:MM` is an eventTime too."""
+    contact_id: str
+    """What a contact's id is called in answers."""
+    status_date: str
+    """What the instant of a channel's status is called, ..."""
+    status_date_listed: str
+    """... what in the `statuses` of an answer, ..."""
+    opt_in_date: str
+    """... and what that of an opt-in."""
+    welcome_of_contact: str | None
+    """The field beside the identifiers that asks for a welcome message to all of them, if there is one."""
+    welcome_default: bool
+    """Whether a contact that becomes subscribed is welcomed when the request does not say."""
+    cursors: bool
+    """Whether a list of contacts is continued with a cursor; else with the URL of the next page."""
 
 
 def _api_key(headers: Headers) -> Credential | None:
@@ -74,6 +88,13 @@ V5: Final = Dialect(
     problems=False,
     unknown_parameter="ignored",
     event_time_with_space=False,
+    contact_id="contactID",
+    status_date="statusDate",
+    status_date_listed="date",
+    opt_in_date="date",
+    welcome_of_contact="sendWelcomeEmail",
+    welcome_default=False,
+    cursors=False,
 )
 V2026_03_15: Final = Dialect(
     name="2026-03-15",
@@ -83,6 +104,13 @@ V2026_03_15: Final = Dialect(
     problems=True,
     unknown_parameter="rejected",
     event_time_with_space=True,
+    contact_id="id",
+    status_date="statusChangedAt",
+    status_date_listed="statusChangedAt",
+    opt_in_date="optInAt",
+    welcome_of_contact=None,
+    welcome_default=True,
+    cursors=True,
 )
 
 DIALECTS: Final = (V5, V2026_03_15)

@@ -32,6 +32,10 @@ class Findings:
     def rejected(self, code: str, parent: str, name: str, message: str) -> None:
         self._add("rejected", code, parent, name, message)
 
+    def has_rejection_under(self, path: str) -> bool:
+        """Whether something at this path or in it is rejected."""
+        return any(one.severity == "rejected" and one.path.startswith(path) for one in self.items)
+
     def _add(self, severity: Severity, code: str, parent: str, name: str, message: str) -> None:
         if len(self.items) >= MAX_FINDINGS and severity == "ignored":
             self.left_out += 1

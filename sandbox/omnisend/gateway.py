@@ -82,7 +82,9 @@ def _caller(raw: web.BaseRequest, dialect: Dialect, world: World) -> Caller:
     return world.brands.caller(credential.secret, any_key=world.settings.any_key)
 
 
-def refusal(request: Request, body: bytes | None, world: World) -> Answer | tuple[Dialect, Brand, Endpoint]:
+def refusal(  # noqa: PLR0911 - one return per documented answer
+    request: Request, body: bytes | None, world: World
+) -> Answer | tuple[Dialect, Brand, Endpoint]:
     """The answer of what stands before the endpoints, or whom and what the request has reached.
 
     The version comes first: which paths and credentials there are depends on it.

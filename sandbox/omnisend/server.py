@@ -15,7 +15,19 @@ from sandbox.omnisend import breakage, control
 from sandbox.omnisend.api import Api
 from sandbox.omnisend.brands import BrandKey, new_brand_id, new_key
 from sandbox.omnisend.faults import AT_CONNECT, Target
-from sandbox.omnisend.model import BrandSpec, Fault, FaultView, KeySpec, Received, Settings, Summary, WaitFor
+from sandbox.omnisend.model import (
+    BrandSpec,
+    ContactsView,
+    ContactView,
+    Fault,
+    FaultView,
+    KeySpec,
+    Received,
+    Settings,
+    Summary,
+    Unsubscribe,
+    WaitFor,
+)
 from sandbox.omnisend.world import World
 
 _KEEPALIVE_S: Final = 75.0
@@ -219,6 +231,14 @@ class OmnisendStandIn:
 
     def summary(self) -> Summary:
         return self._world.journal.summary()
+
+    def contacts(self, brand: str | None = None) -> ContactsView:
+        """The contacts of a brand, or of all, with their statuses and the welcome messages they got."""
+        return self._world.contacts_view(brand)
+
+    def unsubscribe(self, brand: str, *, email: str | None = None, phone: str | None = None) -> ContactView:
+        """Let the person click "unsubscribe" in a message; ValueError if the brand has no such contact."""
+        return self._world.unsubscribe(Unsubscribe(brand=brand, email=email, phone=phone))
 
     def arrivals(self) -> list[float]:
         return self._world.journal.arrivals()

@@ -72,6 +72,7 @@ def _reading(event: dict[str, Any], out: Findings) -> Reading:
         event_id=_text_or_none(event.get("eventID")),
         event_time=_text_or_none(event.get("eventTime")),
         email=_text_or_none(email),
+        content=contact,
         findings=tuple(out.items),
     )
 

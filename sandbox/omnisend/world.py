@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from sandbox.omnisend.brands import Brands
+from sandbox.omnisend.contacts import Contacts, Identifier
 from sandbox.omnisend.duplicates import Ledger
 from sandbox.omnisend.faults import Faults
 from sandbox.omnisend.journal import Journal
-from sandbox.omnisend.model import Settings
+from sandbox.omnisend.model import ContactsView, ContactView, Settings, Unsubscribe
 
 
 class World:
-    """Brands, what came in, what goes wrong, and the settings of it all."""
+    """Brands, what came in and what became of it, what goes wrong, and the settings of it all."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -20,8 +22,37 @@ class World:
         self.ledger = Ledger()
         self.faults = Faults()
         self.journal = Journal(settings.max_stored, settings.window_s)
+        self._contacts: dict[str, Contacts] = {}
         self.released = asyncio.Event()
         """Set to end the requests that hang, and replaced by a new one."""
+
+    def contacts(self, brand_id: str) -> Contacts:
+        """The contacts of a brand."""
+        found = self._contacts.get(brand_id)
+        if found is None:
+            found = self._contacts[brand_id] = Contacts(brand_id)
+        return found
+
+    def contacts_view(self, brand_id: str | None = None) -> ContactsView:
+        """The contacts of a brand, or of all."""
+        told = [one for name, one in self._contacts.items() if brand_id in {None, name}]
+        return ContactsView(
+            contacts=[contact for one in told for contact in one.views()],
+            welcome_messages=[message for one in told for message in one.welcome_messages],
+            ignored_statuses=sum(one.ignored_statuses for one in told),
+            ignored_identifiers=sum(one.ignored_identifiers for one in told),
+        )
+
+    def unsubscribe(self, who: Unsubscribe) -> ContactView:
+        """Let a person click "unsubscribe" in a message.
+
+        Raises:
+            ValueError: the brand has no contact with this address or number.
+        """
+        identifier = (
+            Identifier("email", who.email) if who.email is not None else Identifier("phone", who.phone or "")
+        )
+        return self.contacts(who.brand).unsubscribe(identifier, datetime.now(UTC))
 
     def change(self, settings: Settings) -> None:
         self.settings = settings
@@ -33,10 +64,11 @@ class World:
         self.released = asyncio.Event()
 
     def reset(self, *, brands: bool = False) -> None:
-        """Forget what came in, the faults and the rate windows; the brands only if asked to."""
+        """Forget what came in and what became of it, the faults and the rate windows; the brands only if asked to."""
         self.release()
         self.faults.clear()
         self.ledger = Ledger()
+        self._contacts.clear()
         self.journal.clear(self.settings.max_stored, self.settings.window_s)
         if brands:
             self.brands = Brands()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.omnisend.resources import brand, events
+from sandbox.omnisend.resources import brand, contacts, events
 from sandbox.omnisend.routing import Routes
 
-ROUTES: Final = Routes({**events.ROUTES, **brand.ROUTES})
+ROUTES: Final = Routes({**events.ROUTES, **contacts.ROUTES, **brand.ROUTES})
 
 __all__ = ["ROUTES"]

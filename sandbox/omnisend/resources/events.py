@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from sandbox.omnisend.answers import ACCEPTED, Answer
@@ -10,7 +11,7 @@ from sandbox.omnisend.validation import read_event
 
 
 def take_event(call: Call) -> Answer:
-    """Queue an event, or say what is wrong with it (DOCS/v5/reference-link/events)."""
+    """Queue an event, or say what is wrong with it; its contact is created or updated (DOCS/v5/reference-link/events)."""
     if call.reading.is_rejected():
         return call.invalid()
     settings = call.world.settings
@@ -24,6 +25,9 @@ def take_event(call: Call) -> Answer:
     call.world.journal.accept(
         call.entry, call.brand.brand_id, duplicate=verdict.duplicate, processed=verdict.processed
     )
+    told = call.reading.content
+    if verdict.processed and not call.world.contacts(call.brand.brand_id).of_event(told, datetime.now(UTC)):
+        call.note("contact_id_unknown", "contact.id", "is no contact's, and nothing else says who it is")
     return ACCEPTED
 
 

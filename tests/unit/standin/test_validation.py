@@ -77,6 +77,12 @@ REJECTED = [
     ("contact.tags", "vip", "contact_type", "contact.tags"),
     ("contact.tags", ["x"] * 101, "contact_too_long", "contact.tags"),
     ("contact.customProperties", [], "contact_type", "contact.customProperties"),
+    (
+        "contact.customProperties",
+        {"shoe-size": 42},
+        "custom_property_key",
+        "contact.customProperties.shoe-size",
+    ),
     ("contact.optIns", {}, "contact_type", "contact.optIns"),
     ("contact.consents", ["yes"], "contact_type", "contact.consents[0]"),
     (
@@ -132,11 +138,14 @@ IGNORED = [
     ("contact.phone", "27821234567", "phone_not_e164", "contact.phone"),
     ("contact.lastName", None, "null", "contact.lastName"),
     ("contact.contactID", "1", "contact_unknown", "contact.contactID"),
+    ("contact.tags", [], "tags_empty", "contact.tags"),
+    ("contact.tags", ["vip", ""], "tags_empty", "contact.tags"),
+    ("contact.customProperties", {"size": None}, "null", "contact.customProperties.size"),
     (
         "contact.optIns",
-        [{"channel": "sms", "createdAt": "2021-07-01T00:00:00Z", "ip": "192.0.2.1"}],
-        "contact_unknown",
-        "contact.optIns[0].ip",
+        [{"channel": "sms", "createdAt": "2021-07-01T00:00:00Z"}],
+        "consent_with_event",
+        "contact.optIns",
     ),
     ("properties.colour", "red", "property_unknown", "properties.colour"),
     ("properties.subtotalPrice", 39.98, "property_unknown", "properties.subtotalPrice"),
@@ -227,6 +236,14 @@ def test_a_large_discount_or_fee_is_not_taken_for_cents(event, find, amounts):
     order = event()
     order["properties"] |= amounts
     assert find(order) == []
+
+
+def test_a_field_that_is_none_of_an_opt_in_is_seen(event, find):
+    opt_in = {"channel": "sms", "createdAt": "2021-07-01T00:00:00Z", "ip": "192.0.2.1"}
+    assert find(put(event(), "contact.optIns", [opt_in])) == [
+        ("ignored", "contact_unknown", "contact.optIns[0].ip"),
+        ("ignored", "consent_with_event", "contact.optIns"),
+    ]
 
 
 def test_a_status_that_contradicts_its_event_is_seen(event, find):
