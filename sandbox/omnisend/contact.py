@@ -56,24 +56,20 @@ def check_contact(contact: Any, out: Findings) -> None:
 
 
 def _check_field(name: str, value: Any, out: Findings) -> None:
-    if check_person(name, value, _HERE, out):
-        return
     if value is None:
         out.ignored("null", _HERE, name, "is null; leave the field out")
     elif name in _IDENTITY:
         _check_identity(name, value, out)
     elif name in _CONSENT_LISTS:
         _check_consents(name, value, out)
-    else:
+    elif not check_person(name, value, _HERE, out):
         out.ignored("contact_unknown", _HERE, name[:100], "is not a field of an event's contact")
 
 
 def check_person(name: str, value: Any, here: str, out: Findings) -> bool:
-    """Check a field that a contact has in every request; False for one that is none of those."""
+    """Check a field (not null) that a contact has in every request; False for one that is none of those."""
     if name in PERSON:
-        if value is None:
-            out.ignored("null", here, name, "is null; leave the field out")
-        elif check_length(name, value, PERSON[name], here, out):
+        if check_length(name, value, PERSON[name], here, out):
             _check_person_text(name, value, here, out)
     elif name == "tags":
         _check_tags(value, here, out)
@@ -125,9 +121,7 @@ def check_phone(value: str, here: str, name: str, out: Findings) -> None:
 
 
 def _check_tags(value: Any, here: str, out: Findings) -> None:
-    if value is None:
-        out.ignored("null", here, "tags", "is null; leave the field out")
-    elif type(value) is not list or any(type(tag) is not str for tag in value):
+    if type(value) is not list or any(type(tag) is not str for tag in value):
         out.rejected("contact_type", here, "tags", "must be a list of strings")
     elif len(value) > _MAX_TAGS:
         out.rejected("contact_too_long", here, "tags", f"has {len(value)} items, {_MAX_TAGS} are allowed")
@@ -136,9 +130,6 @@ def _check_tags(value: Any, here: str, out: Findings) -> None:
 
 
 def _check_custom_properties(value: Any, here: str, out: Findings) -> None:
-    if value is None:
-        out.ignored("null", here, "customProperties", "is null; leave the field out")
-        return
     if type(value) is not dict:
         message = f"must be an object, is {json_type(value)}"
         out.rejected("contact_type", here, "customProperties", message)

@@ -79,10 +79,10 @@ class _Body:
 
     def _check_field(self, name: str, value: Any) -> None:
         out = self._out
-        if check_person(name, value, "", out):
-            return
         if value is None:
             out.ignored("null", "", name, "is null; leave the field out")
+        elif check_person(name, value, "", out):
+            return
         elif name == "identifiers":
             if type(value) is not list:
                 out.rejected("contact_type", "", name, f"must be a list, is {json_type(value)}")

@@ -6,11 +6,13 @@ channel statuses of version 3, where DOCS is https://api-docs.omnisend.com.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from sandbox.omnisend.contact import PERSON
 from sandbox.omnisend.model import ChannelView, ConsentView, ContactView, WelcomeMessage
@@ -22,6 +24,8 @@ ChannelStatus = Literal["subscribed", "nonSubscribed", "unsubscribed"]
 
 CHANNEL_OF: Final[Mapping[str, ChannelName]] = {"email": "email", "phone": "sms"}
 """Each identifier has one channel (DOCS/reference-link/contacts)."""
+_numbers: Final = count(0x65F000000000000000000001)
+"""Of Omnisend's contact ids only the form is known: 24 hex digits."""
 STATUSES: Final[tuple[ChannelStatus, ...]] = ("subscribed", "nonSubscribed", "unsubscribed")
 
 
@@ -64,8 +68,7 @@ class ContactChange:
     custom: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(eq=False, slots=True)
-class Subscription:
+class Subscription(msgspec.Struct, gc=False):
     """The status of an identifier's channel and since when it holds.
 
     `changed_at` is None as long as nobody has told a status: a contact that an event made known counts as
@@ -80,17 +83,18 @@ class Subscription:
         return self.changed_at is not None and at < self.changed_at
 
 
-@dataclass(eq=False, slots=True)
-class Contact:
+class Contact(msgspec.Struct, eq=False, gc=False):
     contact_id: str
     created_at: datetime
     updated_at: datetime
-    subscriptions: dict[Identifier, Subscription] = field(default_factory=dict)
-    fields: dict[str, str] = field(default_factory=dict)
-    tags: list[str] = field(default_factory=list)
-    custom: dict[str, Any] = field(default_factory=dict)
-    consents: list[Consent] = field(default_factory=list)
-    opt_ins: list[tuple[ChannelName, datetime]] = field(default_factory=list)
+    subscriptions: dict[Identifier, Subscription] = {}
+    fields: dict[str, str] = {}
+    tags: list[str] = []
+    custom: dict[str, Any] = {}
+    consents: list[Consent] = []
+    opt_ins: list[tuple[ChannelName, datetime]] = []
+    told: Mapping[str, Any] | None = None
+    """What the last event said; the next one mostly says the same."""
 
     @property
     def email(self) -> str | None:
@@ -176,6 +180,7 @@ class Contacts:
                 notes.append(Note(problem[0], f"{one.path}.id", problem[1]))
             else:
                 self._follow(contact, one, notes, now)
+        contact.told = None
         contact.fields.update(change.fields)
         contact.custom.update(change.custom)
         contact.tags += [tag for tag in change.tags if tag not in contact.tags]
@@ -183,7 +188,7 @@ class Contacts:
         return Applied(contact, created=False, notes=notes)
 
     def _created(self, now: datetime) -> Contact:
-        contact = Contact(secrets.token_hex(12), now, now)
+        contact = Contact(f"{next(_numbers):024x}", now, now)
         self._by_id[contact.contact_id] = contact
         return contact
 
@@ -193,16 +198,18 @@ class Contacts:
         if owner is not contact:
             self.ignored_identifiers += 1
             return "identifier_taken", "belongs to another contact and is ignored"
-        if identifier in contact.subscriptions:
+        own = contact.subscriptions
+        if identifier in own:
             return None
-        if identifier.kind == "email" and contact.email is not None:
-            # "You can update any field, except email" (PATCH of version 3); a contact has one address.
-            return "email_not_changed", "is not the address this contact has, which stays"
-        self._by_identifier[identifier] = contact
-        if identifier.kind == "email":  # first, for the contact's own status is that of its e-mail
-            contact.subscriptions = {identifier: Subscription(), **contact.subscriptions}
+        if own and identifier.kind == "email":
+            if contact.email is not None:
+                # "You can update any field, except email" (PATCH of version 3); a contact has one address.
+                return "email_not_changed", "is not the address this contact has, which stays"
+            # First, for the contact's own status is that of its e-mail.
+            contact.subscriptions = {identifier: Subscription(), **own}
         else:
-            contact.subscriptions[identifier] = Subscription()
+            own[identifier] = Subscription()
+        self._by_identifier[identifier] = contact
         return None
 
     def _follow(self, contact: Contact, one: IdentifierChange, notes: list[Note], now: datetime) -> None:
@@ -233,8 +240,7 @@ class Contacts:
         Statuses stay as they are, and a new contact is nonSubscribed, unless the event carries opt-ins, opt-outs or
         consents. An identifier of another contact is ignored.
         """
-        email, phone = told.get("email"), told.get("phone")
-        wanted = told.get("id")
+        email, phone, wanted = told.get("email"), told.get("phone"), told.get("id")
         contact = self._by_id.get(wanted) if wanted else None
         if contact is None:
             contact = self._by_identifier.get(("email", email) if email else ("phone", phone or ""))
@@ -242,11 +248,15 @@ class Contacts:
             if not (email or phone):
                 return False
             contact = self._created(now)
-        if email and ("email", email) not in contact.subscriptions:
+        elif contact.told == told:
+            return True
+        own = contact.subscriptions
+        if email and ("email", email) not in own:
             self._link(contact, Identifier("email", email))
-        if phone and ("phone", phone) not in contact.subscriptions:
+        if phone and ("phone", phone) not in own:
             self._link(contact, Identifier("phone", phone))
         self._learn(contact, told, now)
+        contact.told = told
         return True
 
     def _learn(self, contact: Contact, told: Mapping[str, Any], now: datetime) -> None:

@@ -35,8 +35,8 @@ class Dialect:
     """A version of the API, as far as it differs from the others."""
 
     name: DialectName
-    prefix: str
-    """The path up to the resource's own."""
+    root: str
+    """What the path of every resource begins with, up to and with the slash."""
     credential: Callable[[Headers], Credential | None]
     version_header: bool
     """Whether each request must name the version in a header."""
@@ -81,7 +81,7 @@ def _authorization(headers: Headers) -> Credential | None:
 
 V5: Final = Dialect(
     name="v5",
-    prefix="/v5",
+    root="/v5/",
     # Bearer tokens are documented together with the version header only (DOCS/reference/oauth).
     credential=_api_key,
     version_header=False,
@@ -98,7 +98,7 @@ V5: Final = Dialect(
 )
 V2026_03_15: Final = Dialect(
     name="2026-03-15",
-    prefix="/api",
+    root="/api/",
     credential=_authorization,
     version_header=True,
     problems=True,
@@ -120,7 +120,7 @@ _RELEASES: Final = (date(2026, 3, 15),)
 def dialect_of(path: str) -> Dialect | None:
     """The version whose paths begin like this one."""
     for dialect in DIALECTS:
-        if path.startswith(dialect.prefix) and path[len(dialect.prefix) :].startswith("/"):
+        if path.startswith(dialect.root):
             return dialect
     return None
 

@@ -65,7 +65,6 @@ class Request:
             self.query, unknown = read_query(raw_query, self.endpoint, dialect)
             self.wrong = (*self.wrong, *unknown)
 
-    @property
     def url(self) -> str:
         return f"http://{self.raw.host}{self.path}"
 

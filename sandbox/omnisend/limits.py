@@ -17,20 +17,19 @@ class SlidingWindow:
     def __init__(self, keep_at_most: int | None = None) -> None:
         self._instants: deque[float] = deque(maxlen=keep_at_most)
 
-    def _drop_older(self, horizon: float) -> None:
-        instants = self._instants
-        while instants and instants[0] <= horizon:
-            instants.popleft()
-
     def add(self, now: float, length: float) -> int:
         """Note a request; the number in the window with it."""
-        self._drop_older(now - length)
-        self._instants.append(now)
-        return len(self._instants)
+        instants, horizon = self._instants, now - length
+        while instants and instants[0] <= horizon:
+            instants.popleft()
+        instants.append(now)
+        return len(instants)
 
     def count(self, now: float, length: float) -> int:
-        self._drop_older(now - length)
-        return len(self._instants)
+        instants, horizon = self._instants, now - length
+        while instants and instants[0] <= horizon:
+            instants.popleft()
+        return len(instants)
 
     def seconds_to_room(self, now: float, length: float, limit: int) -> float:
         """How long until a request would be let in."""

@@ -22,7 +22,7 @@ def _nothing_to_read(_body: bytes, _dialect: Dialect) -> Reading:
     return NOTHING_READ
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Call:
     """A request that passed the gateway, on its way to what answers it; or one item of a batch."""
 
@@ -36,8 +36,8 @@ class Call:
     parameters: Mapping[str, str]
     """The variable parts of the path."""
     query: Mapping[str, str]
-    url: str
-    """Where the request went, without its query: what links to other pages begin with."""
+    url: Callable[[], str]
+    """Tells where the request went, without its query: what links to other pages begin with."""
     found: list[Finding] = field(default_factory=list)
     """What came to light only when the request was acted upon."""
 
@@ -87,7 +87,7 @@ class Routes:
     def find(self, dialect: Dialect, path: str) -> tuple[Methods, Mapping[str, str]]:
         """The methods a version has at a path, none if it lacks the path, and the values of the variable parts."""
         routes = self._by_dialect[dialect.name]
-        inner = path[len(dialect.prefix) :]
+        inner = path[len(dialect.root) - 1 :]
         exact = routes.get(inner)
         if exact is not None:
             return exact, {}

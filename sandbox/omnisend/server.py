@@ -61,9 +61,7 @@ class _ApiServer(web.Server):
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         most = self._world.settings.max_body_bytes
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=most + 1
-        )
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most + 1)
 
     def hang_up(self) -> None:
         """Reset every open connection."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 from sandbox.omnisend.findings import Findings, join
@@ -28,7 +29,9 @@ _UUID: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def is_url(value: str) -> bool:
+    """Whether it is an absolute http(s) URL; remembered, for events name the same few products over and over."""
     return _URL.fullmatch(value) is not None
 
 
@@ -85,7 +88,7 @@ def text(value: Any, parent: str, name: str, out: Findings) -> None:
 def url(value: Any, parent: str, name: str, out: Findings) -> None:
     if type(value) is not str:
         _wrong_type(value, "a string with a URL", parent, name, out)
-    elif _URL.fullmatch(value) is None:
+    elif not is_url(value):
         out.ignored("url_invalid", parent, name, "must be an absolute http(s) URL")
 
 
@@ -125,7 +128,7 @@ def money(value: Any, parent: str, name: str, out: Findings) -> None:
         return
     if value < 0:
         out.ignored("money_negative", parent, name, "amounts are not negative")
-    if round(value, 2) != value:
+    if type(value) is float and round(value, 2) != value:
         out.ignored("money_decimals", parent, name, "has more than two decimals")
 
 
@@ -183,8 +186,9 @@ def members(
         required: those without which the event lacks what it is for.
         removed: those the documentation names as no longer read.
     """
-    needed = tuple(required)
+    needed = frozenset(required)
     gone = frozenset(removed)
+    known = {key: of_entry for key, of_entry in fields.items() if key not in gone}
 
     def check(value: Any, parent: str, name: str, out: Findings) -> None:
         if type(value) is not dict:
@@ -192,15 +196,15 @@ def members(
             return
         path = join(parent, name)
         for key, entry in value.items():
-            of_entry = fields.get(key)
-            if of_entry is None or key in gone:
+            of_entry = known.get(key)
+            if of_entry is None:
                 _unknown(key, path, out)
             elif entry is None:
                 out.ignored("null", path, key, "is null; leave the property out")
             else:
                 of_entry(entry, path, key, out)
-        for key in needed:
-            if key not in value:
+        if not needed <= value.keys():
+            for key in sorted(needed - value.keys()):
                 out.ignored("property_missing", path, key, "is required and was not sent")
 
     def _unknown(key: str, path: str, out: Findings) -> None:

@@ -149,7 +149,7 @@ def _paging(call: Call, page: CursorPage[Contact], limit: int) -> dict[str, Any]
     rest = {name: value for name, value in call.query.items() if name not in {"after", "before"}}
 
     def link(name: str, token: str | None) -> str | None:
-        return None if token is None else f"{call.url}?{urlencode({**rest, name: token})}"
+        return None if token is None else f"{call.url()}?{urlencode({**rest, name: token})}"
 
     return {"limit": limit, "next": link("after", page.after), "previous": link("before", page.before)}
 
