@@ -166,8 +166,9 @@ class WorkerProcess:
 class Scene:
     """A database, Omnisend, and workers between them."""
 
-    def __init__(self, database: Database, omnisend: OmnisendStandIn) -> None:
+    def __init__(self, database: Database, omnisend: OmnisendStandIn, *, api_version: str = "v5") -> None:
         self.database = database
+        self.api_version = api_version
         self.omnisend = omnisend
         self.key_text = KeyRing.generate("k1")
         self.keys = KeyRing.parse(self.key_text)
@@ -305,6 +306,7 @@ class Scene:
             "outbox_encryption_keys": self.key_text,
             "omnisend_base_url": self.omnisend.url,
             "omnisend_requests_per_minute": PLENTY,
+            "omnisend_api_version": self.api_version,
             **changes,
         }
         return Settings(_env_file=None, **given)
@@ -371,6 +373,7 @@ class Scene:
             "OUTBOX_ENCRYPTION_KEYS": self.key_text,
             "OMNISEND_BASE_URL": self.omnisend.url,
             "OMNISEND_REQUESTS_PER_MINUTE": str(PLENTY),
+            "OMNISEND_API_VERSION": self.api_version,
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "debug",
             **changes,

@@ -114,7 +114,7 @@ async def test_a_throttled_lane_with_a_tiny_budget_still_sends(scene: Scene) -> 
 async def test_a_410_stops_all_sending_and_loses_nothing(scene: Scene) -> None:
     for shop in (PROTEA, KAROO):
         scene.connect(shop)
-    scene.omnisend.change_settings(retired=["v5"])
+    scene.omnisend.change_settings(retired=[scene.api_version])
     _enqueue(scene)
     async with scene.workers() as fleet:
         await fleet.reached("release")

@@ -4,15 +4,28 @@ import pytest
 from soldt_outbox.errors import CredentialError, MayHaveBeenSeen, NeverSeen
 from soldt_outbox.omnisend.answers import Blocked
 from soldt_outbox.omnisend.client import BrandRefused, OmnisendClient
-from soldt_outbox.omnisend.dialects import V5, V2026_03_15
+from soldt_outbox.omnisend.dialects import DIALECTS, V5, V2026_03_15, Dialect
 from soldt_outbox.rows import OmnisendRequest
 
 KEY = "0123456789abcdef01234567-secretsecret"
 REQUEST = OmnisendRequest(method="POST", path="/events", body=b"{}")
 
 
-def client(handler, dialect=V5):
-    return OmnisendClient("https://api.omnisend.com", dialect, transport=httpx.MockTransport(handler))
+SPOKEN: list[Dialect] = []
+
+
+@pytest.fixture(autouse=True, params=DIALECTS.values(), ids=DIALECTS.keys())
+def spoken(request):
+    """Every test here runs in each dialect."""
+    SPOKEN.append(request.param)
+    yield request.param
+    SPOKEN.clear()
+
+
+def client(handler, dialect=None):
+    return OmnisendClient(
+        "https://api.omnisend.com", dialect or SPOKEN[0], transport=httpx.MockTransport(handler)
+    )
 
 
 async def test_a_request_in_each_dialect():
