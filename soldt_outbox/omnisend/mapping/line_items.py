@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.omnisend.mapping.ids import clean_id
 from soldt_outbox.omnisend.mapping.reading import (
     Names,
     NotANumber,
@@ -121,8 +122,8 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
     if title is None:
         raise source.reject("title", "is missing, and the catalogue does not know the product")
     item: JsonObject = {
-        "productID": product_id,
-        "productVariantID": variant_id or product_id,
+        "productID": clean_id(product_id),
+        "productVariantID": clean_id(variant_id or product_id),
         "productTitle": title,
         **_figures(source, shape),
     }
@@ -201,14 +202,14 @@ def categories(value: Any) -> list[JsonObject]:
         else:
             title = category_id = text(entry, MAX_CATEGORY_TITLE)
         if title and category_id:
-            found.append({"id": category_id, "title": title})
+            found.append({"id": clean_id(category_id), "title": title})
     return found
 
 
 def of_catalogue(product: CatalogueProduct) -> list[JsonObject]:
     """The collections a product is in, where they have a title."""
     return [
-        {"id": category_id, "title": title}
+        {"id": clean_id(category_id), "title": title}
         for category_id, name in product.categories[:100]
         if (title := text(name, MAX_CATEGORY_TITLE)) is not None
     ]

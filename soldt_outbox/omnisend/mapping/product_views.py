@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from soldt_outbox.omnisend.mapping import line_items as items
+from soldt_outbox.omnisend.mapping.ids import clean_id
 from soldt_outbox.omnisend.mapping.line_items import JsonObject, Shop
 from soldt_outbox.omnisend.mapping.reading import (
     Names,
@@ -46,7 +47,7 @@ def view_properties(view: Source, shop: Shop) -> JsonObject:
     title = text(source.get("title"), items.MAX_TITLE) or text(known and known.title, items.MAX_TITLE)
     if title is None:
         raise source.reject("title", "is missing, and the catalogue does not know the product")
-    product: JsonObject = {"id": product_id, "title": title}
+    product: JsonObject = {"id": clean_id(product_id), "title": title}
     for key, money in (("price", "price"), ("oldPrice", "old_price")):
         if (found := optional_amount(source.get(money))) is not None:
             product[key] = found
