@@ -1,5 +1,21 @@
-"""From an outbox row to the request that tells Omnisend: pure, and the same row gives the same bytes."""
+"""From an outbox row to the request that tells Omnisend: pure, and the same row gives the same bytes.
 
+A row of the catalogue says what changed; with the same products, the same row gives the same bytes.
+"""
+
+from soldt_outbox.omnisend.mapping.catalogue import (
+    changed_collection,
+    changed_product,
+    map_category,
+    map_product,
+)
 from soldt_outbox.omnisend.mapping.events import map_event, product_ids
 
-__all__ = ["map_event", "product_ids"]
+__all__ = [
+    "changed_collection",
+    "changed_product",
+    "map_category",
+    "map_event",
+    "map_product",
+    "product_ids",
+]
