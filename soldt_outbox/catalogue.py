@@ -52,6 +52,8 @@ class ShopCatalogue:
     async def products(self, wanted: Iterable[tuple[UUID, int]]) -> dict[UUID, dict[str, ShopProduct]]:
         """Products by merchant and id, with an entry for each merchant that was asked for."""
         pairs = list(wanted)
+        if not pairs:
+            return {}
         rows = await self.database.run(
             "shop_products",
             {"merchants": [merchant for merchant, _ in pairs], "products": [product for _, product in pairs]},
@@ -64,6 +66,8 @@ class ShopCatalogue:
     async def collections(self, wanted: Iterable[tuple[UUID, int]]) -> dict[UUID, dict[str, ShopCollection]]:
         """Collections by merchant and id, with an entry for each merchant that was asked for."""
         pairs = list(wanted)
+        if not pairs:
+            return {}
         rows = await self.database.run(
             "shop_collections",
             {

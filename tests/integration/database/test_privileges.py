@@ -28,6 +28,8 @@ CALLABLE = {
     "omnisend_private.forget_kept_orders(integer)": {WORKER},
     "omnisend_private.catalogue(uuid[],bigint[])": {WORKER},
     "omnisend_private.oldest_snapshot_seconds()": {WORKER},
+    "omnisend_private.shop_products(uuid[],bigint[])": {WORKER},
+    "omnisend_private.shop_collections(uuid[],bigint[])": {WORKER},
 }
 """Who may call which function; every other function of ours nobody may."""
 
@@ -175,12 +177,23 @@ def test_no_trigger_of_ours_is_on_a_table_where_it_could_be_called_with_others_r
         where p.pronamespace = 'omnisend_private'::regnamespace order by 1, 2
         """
     ).fetchall()
+    catalogue = ["collection_products", "collections", "product_variants", "products"]
     assert found == [
+        *[
+            (table, f"integrations_omnisend_{table}_{done}")
+            for table in catalogue[:2]
+            for done in ("deleted", "inserted", "updated")
+        ],
         ("integrations_omnisend", "integrations_omnisend_merchant_deleted"),
         ("integrations_omnisend_outbox", "integrations_omnisend_wake_workers"),
         ("orders", "integrations_omnisend_order_inserted"),
         ("orders", "integrations_omnisend_order_kept"),
         ("orders", "integrations_omnisend_order_updated"),
+        *[
+            (table, f"integrations_omnisend_{table}_{done}")
+            for table in catalogue[2:]
+            for done in ("deleted", "inserted", "updated")
+        ],
     ]
 
 
@@ -253,6 +266,12 @@ def test_the_worker_reads_ciphertexts_and_payloads_and_is_refused_everything_els
             [[PROTEA.merchant_id, PROTEA.merchant_id], [102, 201]],
         )
         assert catalogue.fetchall() == [(102, "Enamel mug")], "another shop's product is not given away"
+        for look_up in ("shop_products", "shop_collections"):
+            theirs = worker.execute(
+                f"select * from omnisend_private.{look_up}(%s, %s)",  # type: ignore[arg-type]
+                [[PROTEA.merchant_id, PROTEA.merchant_id], [201, 21]],
+            )
+            assert theirs.fetchall() == []
         for statement in (
             "select from public.orders",
             "select from public.merchants",
@@ -266,6 +285,9 @@ def test_the_worker_reads_ciphertexts_and_payloads_and_is_refused_everything_els
             "set role postgres",
             "set role service_role",
             "select omnisend_private.administered_merchants()",
+            "select omnisend_private.product_variants(101)",
+            "select omnisend_private.write_catalogue_changes('product', '{}', '{}')",
+            "select omnisend_private.watch_catalogue()",
             "select public.omnisend_retry('{1}')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
