@@ -2,11 +2,11 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(86);
+select plan(99);
 
 select has_table('public', name::name, 'public.' || name || ' exists')
 from unnest(array['integrations_omnisend', 'integrations_omnisend_logs', 'integrations_omnisend_outbox',
-  'integrations_omnisend_lanes', 'integrations_omnisend_workers']) as name;
+  'integrations_omnisend_lanes', 'integrations_omnisend_workers', 'integrations_omnisend_consents']) as name;
 select has_view('public', 'integrations_omnisend_status', 'the view for admins exists');
 
 -- The specification's: its names and types stay.
@@ -56,6 +56,14 @@ from (values
   ('last_served_at', 'timestamp with time zone'), ('told_until', 'timestamp with time zone'),
   ('aside_after', 'timestamp with time zone')
 ) as columns (name, type);
+
+select col_type_is('public', 'integrations_omnisend_consents', name::name, type, 'integrations_omnisend_consents.' || name || ' is ' || type)
+from (values
+  ('id', 'bigint'), ('merchant_id', 'uuid'), ('channel', 'text'), ('identifier', 'text'), ('given', 'boolean'),
+  ('occurred_at', 'timestamp with time zone'), ('source', 'text'), ('ip', 'inet'), ('user_agent', 'text'), ('origin', 'text'),
+  ('created_at', 'timestamp with time zone')
+) as columns (name, type);
+select has_index('public', 'integrations_omnisend_consents', 'integrations_omnisend_consents_newest_idx', 'what holds is found by an index');
 
 -- Defaults and checks.
 insert into public.merchants (id, store_name, slug) values ('cafe0000-0000-4000-8000-000000000001', 'pgTAP', 'pgtap-tables');

@@ -15,6 +15,7 @@ OWN_TABLES: Final = (
     "integrations_omnisend_outbox",
     "integrations_omnisend_lanes",
     "integrations_omnisend_workers",
+    "integrations_omnisend_consents",
 )
 API_ROLES: Final = ("anon", "authenticated", "service_role")
 

@@ -1,6 +1,7 @@
 """From an outbox row to the request that tells Omnisend: pure, and the same row gives the same bytes.
 
-A row of the catalogue says what changed; with the same products, the same row gives the same bytes.
+A row of a contact or of the catalogue says what changed; with the same consents, and the same products, the same row gives
+the same bytes.
 """
 
 from soldt_outbox.omnisend.mapping.catalogue import (
@@ -9,13 +10,17 @@ from soldt_outbox.omnisend.mapping.catalogue import (
     map_category,
     map_product,
 )
+from soldt_outbox.omnisend.mapping.contacts import contact_identifiers, map_contact, read_consents
 from soldt_outbox.omnisend.mapping.events import map_event, product_ids
 
 __all__ = [
     "changed_collection",
     "changed_product",
+    "contact_identifiers",
     "map_category",
+    "map_contact",
     "map_event",
     "map_product",
     "product_ids",
+    "read_consents",
 ]

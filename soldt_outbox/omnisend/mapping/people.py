@@ -14,6 +14,8 @@ MAX_NAME = 50  # Omnisend's bound on firstName and lastName
 
 _EMAIL = re.compile(r"[^\s@,;<>()\[\]\"\\]{1,64}@[^\s@,;<>()\[\]\"\\.]+(\.[^\s@,;<>()\[\]\"\\.]+)+")
 _CONTACT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+"""The rule of the database for a phone to which consent is given."""
 
 _EMAIL_NAMES = ("email", "customer_email", "customerEmail")
 _PHONE_NAMES = ("phone", "customer_phone", "customerPhone")

@@ -1,4 +1,4 @@
-"""A merchant that goes takes its outbox, logs and lane along; a connection that goes leaves the ledger."""
+"""A merchant that goes takes its outbox, logs, lane and consents along; a connection that goes leaves the ledger and the consents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.shops import KAROO, PROTEA
 from sandbox.world import Database
+from tests.support.consents import record
 from tests.support.shop import connect_shop, place_unseen
 
 pytestmark = pytest.mark.both_majors
@@ -14,7 +15,8 @@ COUNTS = """
     select (select count(*) from public.integrations_omnisend where merchant_id = m),
       (select count(*) from public.integrations_omnisend_outbox where merchant_id = m),
       (select count(*) from public.integrations_omnisend_logs where merchant_id = m),
-      (select count(*) from public.integrations_omnisend_lanes where merchant_id = m)
+      (select count(*) from public.integrations_omnisend_lanes where merchant_id = m),
+      (select count(*) from public.integrations_omnisend_consents where merchant_id = m)
     from (values (%s::uuid)) as merchant (m)
 """
 
@@ -31,6 +33,8 @@ def shops(database: Database) -> Database:
             worker.execute(
                 f"insert into public.integrations_omnisend_{table} (merchant_id) select merchant_id from public.integrations_omnisend"  # type: ignore[arg-type]
             )
+        for shop in (PROTEA, KAROO):
+            record(worker, p_merchant_id=shop.merchant_id)
     return database
 
 
@@ -43,20 +47,20 @@ def left(database: Database) -> tuple[object, object]:
 
 
 def test_a_deleted_merchant_leaves_nothing_and_the_others_everything(shops: Database) -> None:
-    assert left(shops) == ((1, 1, 1, 1), (1, 1, 1, 1))
+    assert left(shops) == ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1))
     with shops.connect("service_role") as conn:
         conn.execute("delete from public.merchants where id = %s", [PROTEA.merchant_id])
-    assert left(shops) == ((0, 0, 0, 0), (1, 1, 1, 1))
+    assert left(shops) == ((0, 0, 0, 0, 0), (1, 1, 1, 1, 1))
 
 
 def test_a_deletion_that_is_rolled_back_deletes_nothing(shops: Database) -> None:
     with shops.connect() as conn:
         conn.execute("delete from public.merchants where id = %s", [PROTEA.merchant_id])
         conn.rollback()
-    assert left(shops) == ((1, 1, 1, 1), (1, 1, 1, 1))
+    assert left(shops) == ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1))
 
 
 def test_a_connection_that_is_removed_leaves_the_ledger_against_duplicates(shops: Database) -> None:
     with shops.connect() as conn:
         conn.execute("delete from public.integrations_omnisend where merchant_id = %s", [PROTEA.merchant_id])
-    assert left(shops) == ((0, 1, 1, 1), (1, 1, 1, 1))
+    assert left(shops) == ((0, 1, 1, 1, 1), (1, 1, 1, 1, 1))

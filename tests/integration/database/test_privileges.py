@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.both_majors, pytest.mark.both_regimes]
 
 WORKER = "omnisend_worker"
 _ENQUEUE = "(uuid,text,jsonb,text,timestamp with time zone,text,text)"
+_CONSENT = "(uuid,text,text,boolean,text,timestamp with time zone,jsonb,text,text,text)"
+_CHANGED = "(uuid,jsonb,timestamp with time zone)"
 CALLABLE = {
     f"public.omnisend_enqueue{_ENQUEUE}": {"service_role", WORKER},
     "public.omnisend_retry(bigint[])": {"authenticated"},
@@ -28,8 +30,18 @@ CALLABLE = {
     "omnisend_private.forget_kept_orders(integer)": {WORKER},
     "omnisend_private.catalogue(uuid[],bigint[])": {WORKER},
     "omnisend_private.oldest_snapshot_seconds()": {WORKER},
+    "omnisend_private.ordering_key(uuid,text)": {WORKER},
     "omnisend_private.shop_products(uuid[],bigint[])": {WORKER},
     "omnisend_private.shop_collections(uuid[],bigint[])": {WORKER},
+    f"public.omnisend_record_consent{_CONSENT}": {*API_ROLES, WORKER},
+    f"omnisend_private.record_consent{_CONSENT}": {"service_role", WORKER},
+    "omnisend_private.record_consent_in_browser(uuid,text,text,boolean,text,jsonb)": {
+        "anon",
+        "authenticated",
+    },
+    f"public.omnisend_contact_changed{_CHANGED}": {"service_role", WORKER},
+    f"omnisend_private.contact_changed{_CHANGED}": {"service_role", WORKER},
+    "omnisend_private.consent_states(uuid[],text[],text[])": {WORKER},
 }
 """Who may call which function; every other function of ours nobody may."""
 
@@ -40,6 +52,7 @@ READABLE = {
     "integrations_omnisend_outbox": ({WORKER}, {"authenticated", "service_role"}),
     "integrations_omnisend_lanes": ({"authenticated", "service_role", WORKER}, set()),
     "integrations_omnisend_workers": ({"service_role", WORKER}, set()),
+    "integrations_omnisend_consents": ({"authenticated"}, set()),
 }
 WORKER_WRITES = {
     "integrations_omnisend": {"INSERT", "UPDATE"},
@@ -125,9 +138,13 @@ def test_a_visitor_holds_nothing_of_ours(conn: psycopg.Connection) -> None:
         """
     ).fetchall()
     assert held == []
-    assert conn.execute("select has_schema_privilege('anon', 'omnisend_private', 'usage')").fetchone() == (
-        False,
-    )
+    open_to_them = conn.execute(
+        """
+        select p.proname from pg_proc p
+        where p.pronamespace = 'omnisend_private'::regnamespace and has_function_privilege('anon', p.oid, 'execute')
+        """
+    ).fetchall()
+    assert open_to_them == [("record_consent_in_browser",)], "all that the private schema is open to them for"
 
 
 # Functions -------------------------------------------------------------------------------------------------------------
@@ -185,6 +202,8 @@ def test_no_trigger_of_ours_is_on_a_table_where_it_could_be_called_with_others_r
             for done in ("deleted", "inserted", "updated")
         ],
         ("integrations_omnisend", "integrations_omnisend_merchant_deleted"),
+        ("integrations_omnisend_consents", "integrations_omnisend_consents_not_truncated"),
+        ("integrations_omnisend_consents", "integrations_omnisend_consents_stay"),
         ("integrations_omnisend_outbox", "integrations_omnisend_wake_workers"),
         ("orders", "integrations_omnisend_order_inserted"),
         ("orders", "integrations_omnisend_order_kept"),
@@ -221,7 +240,8 @@ def test_the_worker_can_touch_its_own_tables_and_no_other(conn: psycopg.Connecti
     copies = {
         ("omnisend_private.kept_orders", privilege) for privilege in ("SELECT", "DELETE")
     }  # by id alone
-    assert set(held) == expected | copies
+    written_back = {("public.integrations_omnisend_consents", "INSERT")}  # what holds is read by a function
+    assert set(held) == expected | copies | written_back
     looked_at = conn.execute(
         "select count(*) from pg_class where relkind = 'r' and relnamespace in ('public'::regnamespace, 'auth'::regnamespace)"
     ).fetchone()
