@@ -8,9 +8,19 @@ What callers need is here; a worker (``python -m worker``) does the rest::
         conn.execute("update carts set ...")
         enqueue(conn, CheckoutStarted(merchant_id=shop, contact={"email": ...}, properties={"cartID": ..., ...}))
 
-Where there is no database URL, ``soldt_outbox.supabase`` writes events over Supabase's API.
+``record_consent`` and ``contact_changed`` are called likewise. Where there is no database URL, ``soldt_outbox.supabase``
+does the same over Supabase's API.
 """
 
+from soldt_outbox.contacts import (
+    Consent,
+    Contact,
+    ContactChanged,
+    contact_changed,
+    contact_changed_async,
+    record_consent,
+    record_consent_async,
+)
 from soldt_outbox.enqueuing import enqueue, enqueue_async, enqueue_many, enqueue_many_async
 from soldt_outbox.errors import ConfigurationError, EnqueueFailed, InvalidEvent, OutboxError
 from soldt_outbox.events import (
@@ -33,6 +43,9 @@ from soldt_outbox.version import __version__
 __all__ = [
     "CheckoutStarted",
     "ConfigurationError",
+    "Consent",
+    "Contact",
+    "ContactChanged",
     "EnqueueFailed",
     "Event",
     "EventName",
@@ -49,8 +62,12 @@ __all__ = [
     "ShopEvent",
     "__version__",
     "canonical_name",
+    "contact_changed",
+    "contact_changed_async",
     "enqueue",
     "enqueue_async",
     "enqueue_many",
     "enqueue_many_async",
+    "record_consent",
+    "record_consent_async",
 ]

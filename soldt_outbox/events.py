@@ -167,13 +167,14 @@ def _check_text(value: str, path: str) -> None:
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
 
 
-def _storable(value: str | None) -> str | None:
+def storable(value: str | None) -> str | None:
+    """The text itself. Raises ``ValueError`` for what PostgreSQL cannot store."""
     if value is not None:
         _check_text(value, "it")
     return value
 
 
-Key = Annotated[str, Field(min_length=1, max_length=MAX_DEDUP_KEY), AfterValidator(_storable)]
+Key = Annotated[str, Field(min_length=1, max_length=MAX_DEDUP_KEY), AfterValidator(storable)]
 
 
 class Event(BaseModel):
@@ -201,7 +202,7 @@ class Event(BaseModel):
         try:
             event = handler(data)
         except ValidationError as error:
-            raise InvalidEvent(_sentence(error)) from None
+            raise InvalidEvent(in_a_sentence(error)) from None
         if event.dedup_key is None:
             key = event._default_dedup_key()  # noqa: SLF001 - its own
             object.__setattr__(event, "dedup_key", key if key is None or len(key) <= MAX_DEDUP_KEY else None)
@@ -224,7 +225,8 @@ class Event(BaseModel):
         raise NotImplementedError
 
 
-def _sentence(error: ValidationError) -> str:
+def in_a_sentence(error: ValidationError) -> str:
+    """Which fields are wrong and how, without what stood in them: that is customers' data."""
     problems = (
         f"{'.'.join(str(part) for part in problem['loc']) or 'event'}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_url=False, include_input=False, include_context=False)

@@ -1,4 +1,6 @@
-"""Writing events over Supabase's API, for servers without a database URL. Needs the extra ``soldt-outbox[supabase]``.
+"""Writing events, consents and changed contacts over Supabase's API, for servers without a database URL.
+
+Needs the extra ``soldt-outbox[supabase]``.
 
     with SupabaseOutbox("https://<ref>.supabase.co", os.environ["SUPABASE_SECRET_KEY"]) as outbox:
         outbox.enqueue(CheckoutStarted(merchant_id=shop, contact=..., properties=...))
@@ -10,7 +12,8 @@ so a crash between storing something and telling the outbox loses the event. Ord
 
 Each object has an HTTP client of its own and gives it to nobody: supabase-py, asked to act for a signed-in user,
 silently turns the client that holds the secret key into that user's. For the same reason a user's token is refused
-as a key. A request that fails on the way is sent again; the dedup key makes that one event.
+as a key. A request that fails on the way is sent again; the dedup key makes that one event,
+and of a consent its instant.
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Final, Self
+from uuid import UUID
 
 import httpx
 import tenacity
 
+from soldt_outbox.contacts import Consent, ContactChanged
 from soldt_outbox.errors import ConfigurationError, EnqueueFailed, InvalidEvent
 from soldt_outbox.events import Event
 from soldt_outbox.redaction import scrub
@@ -42,7 +47,10 @@ except ImportError as missing:
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=10)  # of each try; PostgREST ends a call by service_role after 8 s
 TRIES: Final = 3
-_FUNCTION: Final = "omnisend_enqueue"
+_ENQUEUE: Final = "omnisend_enqueue"
+_RECORD_CONSENT: Final = "omnisend_record_consent"
+_CONTACT_CHANGED: Final = "omnisend_contact_changed"
+_CONNECTIONS: Final = "integrations_omnisend_status"
 
 _PASSING: Final = frozenset(
     {502, 503, 504}
@@ -89,12 +97,36 @@ class SupabaseOutbox:
         ``None`` also where a try that seemed to fail had written it. Raises ``InvalidEvent``, ``ConfigurationError``
         for a key that may not, and ``EnqueueFailed``; after the last one, calling again is safe.
         """
-        parameters = _parameters(event)
+        return self._call(_ENQUEUE, _parameters(event))
+
+    def record_consent(self, consent: Consent) -> int | None:
+        """Record a consent; its id, or ``None`` where the merchant was never connected. Raises as ``enqueue``."""
+        country = ""
+        if consent.needs_country:
+            found = self._country(consent.merchant_id)
+            if found is None:
+                return None
+            country = found
+        return self._call(_RECORD_CONSENT, _consent_parameters(consent, country))
+
+    def contact_changed(self, changed: ContactChanged) -> int | None:
+        """Have Omnisend told of a contact; as ``soldt_outbox.contact_changed``. Raises as ``enqueue``."""
+        return self._call(_CONTACT_CHANGED, _contact_parameters(changed))
+
+    def _call(self, function: str, parameters: dict[str, Any]) -> int | None:
         try:
-            answer = self._retrying(lambda: self._client.rpc(_FUNCTION, parameters).execute())
+            answer = self._retrying(lambda: self._client.rpc(function, parameters).execute())
         except (httpx.HTTPError, APIError) as error:
-            raise _in_our_words(error) from None
+            raise _in_our_words(error, function) from None
         return _id(answer.data)
+
+    def _country(self, merchant_id: UUID) -> str | None:
+        query = self._client.table(_CONNECTIONS).select("country_code").eq("merchant_id", str(merchant_id))
+        try:
+            answer = self._retrying(query.execute)
+        except (httpx.HTTPError, APIError) as error:
+            raise _in_our_words(error, _CONNECTIONS) from None
+        return _country_code(answer.data)
 
 
 class AsyncSupabaseOutbox:
@@ -130,16 +162,39 @@ class AsyncSupabaseOutbox:
 
     async def enqueue(self, event: Event) -> int | None:
         """As ``SupabaseOutbox.enqueue``."""
-        parameters = _parameters(event)
+        return await self._call(_ENQUEUE, _parameters(event))
 
+    async def record_consent(self, consent: Consent) -> int | None:
+        """As ``SupabaseOutbox.record_consent``."""
+        country = ""
+        if consent.needs_country:
+            found = await self._country(consent.merchant_id)
+            if found is None:
+                return None
+            country = found
+        return await self._call(_RECORD_CONSENT, _consent_parameters(consent, country))
+
+    async def contact_changed(self, changed: ContactChanged) -> int | None:
+        """As ``SupabaseOutbox.contact_changed``."""
+        return await self._call(_CONTACT_CHANGED, _contact_parameters(changed))
+
+    async def _call(self, function: str, parameters: dict[str, Any]) -> int | None:
         async def once() -> Any:
-            return await self._client.rpc(_FUNCTION, parameters).execute()
+            return await self._client.rpc(function, parameters).execute()
 
         try:
             answer: Any = await self._retrying(once)
         except (httpx.HTTPError, APIError) as error:
-            raise _in_our_words(error) from None
+            raise _in_our_words(error, function) from None
         return _id(answer.data)
+
+    async def _country(self, merchant_id: UUID) -> str | None:
+        query = self._client.table(_CONNECTIONS).select("country_code").eq("merchant_id", str(merchant_id))
+        try:
+            answer: Any = await self._retrying(query.execute)
+        except (httpx.HTTPError, APIError) as error:
+            raise _in_our_words(error, _CONNECTIONS) from None
+        return _country_code(answer.data)
 
 
 def _judge(response: httpx.Response) -> None:
@@ -236,6 +291,36 @@ def _parameters(event: Event) -> dict[str, Any]:
     }
 
 
+def _consent_parameters(consent: Consent, country: str) -> dict[str, Any]:
+    contact = consent.contact
+    return {
+        "p_merchant_id": str(consent.merchant_id),
+        "p_channel": consent.channel.value,
+        "p_identifier": consent.address(country),
+        "p_given": consent.given,
+        "p_source": consent.source,
+        # Told even where it is now: a second try then names the same instant, and is the same consent.
+        "p_occurred_at": (consent.occurred_at or datetime.now(UTC)).isoformat(),
+        "p_contact": None if contact is None else json.loads(contact.payload_json()),
+        "p_ip": None if consent.ip is None else str(consent.ip),
+        "p_user_agent": consent.user_agent,
+        "p_origin": consent.origin.value,
+    }
+
+
+def _contact_parameters(changed: ContactChanged) -> dict[str, Any]:
+    return {
+        "p_merchant_id": str(changed.merchant_id),
+        "p_contact": json.loads(changed.contact.payload_json()),
+        "p_changed_at": None if changed.changed_at is None else changed.changed_at.isoformat(),
+    }
+
+
+def _country_code(data: Any) -> str | None:
+    """Of the merchant's row; ``None`` where there is none."""
+    return next((str(row["country_code"]) for row in data), None)
+
+
 def _own_dedup_key(event: Event) -> str:
     """Of an event that names no occurrence: the database's own hash holds its clock where ours is ahead, and a retry must not."""
     told = f"{event.occurred_at.timestamp()}|{event.payload_json()}"
@@ -264,7 +349,7 @@ def _id(data: Any) -> int | None:
     raise EnqueueFailed("Supabase's answer is no row id: is the URL the project's?")
 
 
-def _in_our_words(error: httpx.HTTPError | APIError) -> Exception:
+def _in_our_words(error: httpx.HTTPError | APIError, called: str) -> Exception:
     """What to raise in place of an error that may hold the request, and with it the key and the payload."""
     if isinstance(error, httpx.HTTPStatusError):
         if error.response.status_code in _REFUSED:
@@ -278,5 +363,5 @@ def _in_our_words(error: httpx.HTTPError | APIError) -> Exception:
     if error.code == _INVALID:
         return InvalidEvent(words)
     if error.code == _MISSING:
-        return ConfigurationError("this project lacks omnisend_enqueue: run `soldt-outbox migrate` on it")
-    return EnqueueFailed(f"Supabase did not take the event: {words}")
+        return ConfigurationError(f"this project lacks {called}: run `soldt-outbox migrate` on it")
+    return EnqueueFailed(f"Supabase did not take it ({called}): {words}")
