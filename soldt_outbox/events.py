@@ -9,7 +9,6 @@ judges that later.
 
 from __future__ import annotations
 
-import math
 import re
 import string
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
-import msgspec
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -33,11 +31,8 @@ from pydantic import (
 )
 
 from soldt_outbox.errors import InvalidEvent
+from soldt_outbox.json_objects import check_text, encode, json_object
 
-MAX_PAYLOAD_BYTES: Final = (
-    1_000_000  # of JSON; the database takes 1 MiB, Omnisend advises at most 1 MB per request
-)
-MAX_DEPTH: Final = 32  # an order's deepest value is at 4; beyond some thousands PostgreSQL refuses
 MAX_DEDUP_KEY: Final = 400  # characters, as the database
 
 
@@ -100,77 +95,13 @@ def dedup_part(value: object) -> str:
     return _OUTSIDE.sub("_", text.strip(" ").translate(_LOWER))
 
 
-_encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
-
-def _json_object(value: object) -> dict[str, Any]:
-    """A JSON object as it will be stored, numbers with a fraction as ``Decimal``. Raises ``ValueError``."""
-    if not isinstance(value, dict):
-        raise ValueError(f"is a {type(value).__name__}, not an object")  # noqa: TRY004 - pydantic's contract
-    _check(value)
-    try:
-        encoded = _encode(value)
-    except (OverflowError, msgspec.MsgspecError) as error:
-        raise ValueError(f"cannot be JSON: {error}") from None
-    if len(encoded) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"has {len(encoded):,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
-    decoded: dict[str, Any] = _decode(encoded)
-    return decoded
-
-
-def _check(root: dict[Any, Any]) -> None:
-    """Refuse what JSON or PostgreSQL's jsonb cannot hold. Without recursion: nesting is what is being checked."""
-    todo: list[tuple[Any, str, int]] = [(root, "", 1)]
-    seen = 0
-    while todo:
-        value, path, depth = todo.pop()
-        seen += 1
-        if (
-            seen > MAX_PAYLOAD_BYTES // 2
-        ):  # a value and its comma take two bytes; also ends what contains itself
-            raise ValueError(f"holds more values than fit into {MAX_PAYLOAD_BYTES:,} bytes")
-        if depth > MAX_DEPTH:
-            raise ValueError(f"{path[:80]} is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, dict):
-            for key, child in value.items():
-                if not isinstance(key, str):
-                    raise ValueError(f"{path or 'the object'} has a key that is not text")  # noqa: TRY004
-                _check_text(key, f"a key of {path or 'the object'}")
-                todo.append((child, f"{path}.{key}" if path else key, depth + 1))
-        elif isinstance(value, list | tuple):
-            todo.extend((child, f"{path}[{i}]", depth + 1) for i, child in enumerate(value))
-        else:
-            _check_scalar(value, path)
-
-
-def _check_scalar(value: Any, path: str) -> None:
-    if isinstance(value, str):
-        _check_text(value, path)
-    elif isinstance(value, float | Decimal):
-        if not math.isfinite(value):
-            raise ValueError(f"{path} is {value}, which JSON has no number for")
-    elif value is not None and not isinstance(value, bool | int | datetime | UUID):
-        raise ValueError(f"{path} is a {type(value).__name__}, which JSON cannot hold")
-
-
-def _check_text(value: str, path: str) -> None:
-    if "\0" in value:
-        raise ValueError(f"{path} holds a NUL character, which PostgreSQL cannot store")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{path} holds half of a surrogate pair, which is not text") from None
-
-
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_object)]
+JsonObject = Annotated[dict[str, Any], BeforeValidator(json_object)]
 
 
 def storable(value: str | None) -> str | None:
     """The text itself. Raises ``ValueError`` for what PostgreSQL cannot store."""
     if value is not None:
-        _check_text(value, "it")
+        check_text(value, "it")
     return value
 
 
@@ -219,7 +150,7 @@ class Event(BaseModel):
 
     def payload_json(self) -> str:
         """``payload`` as JSON text, numbers exactly as they were."""
-        return _encode(self.payload()).decode()
+        return encode(self.payload()).decode()
 
     def _default_dedup_key(self) -> str | None:
         raise NotImplementedError
@@ -235,7 +166,7 @@ def in_a_sentence(error: ValidationError) -> str:
 
 
 def _order(value: object) -> dict[str, Any]:
-    order = _json_object(value)
+    order = json_object(value)
     if not dedup_part(_order_id(order)):
         raise ValueError("has no id: an order event needs `id` (or `properties.orderID`)")
     return order
