@@ -25,6 +25,7 @@ from soldt_outbox.enqueuing import enqueue, enqueue_async, enqueue_many, enqueue
 from soldt_outbox.errors import ConfigurationError, EnqueueFailed, InvalidEvent, OutboxError
 from soldt_outbox.events import (
     CheckoutStarted,
+    CustomEvent,
     Event,
     EventName,
     OrderCanceled,
@@ -46,6 +47,7 @@ __all__ = [
     "Consent",
     "Contact",
     "ContactChanged",
+    "CustomEvent",
     "EnqueueFailed",
     "Event",
     "EventName",

@@ -69,7 +69,7 @@ def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
 def _one(event: Event) -> dict[str, Any]:
     return {
         "merchant_id": event.merchant_id,
-        "name": event.name.value,
+        "name": str(event.name),
         "payload": event.payload_json(),
         "dedup_key": event.dedup_key,
         "occurred_at": event.occurred_at,

@@ -1,4 +1,4 @@
-"""What can have happened in a shop: the eight domain events, as callers write them into the outbox.
+"""What can have happened in a shop: the eight domain events and the merchant's own, as callers write them into the outbox.
 
 Each event is checked at this edge, so that what a caller may repair is refused before it is written:
 ``InvalidEvent`` names the field. What comes in by the database's trigger or by SQL does not pass here; the mapping
@@ -30,7 +30,8 @@ from pydantic import (
     model_validator,
 )
 
-from soldt_outbox.errors import InvalidEvent
+from soldt_outbox.custom_properties import custom_properties
+from soldt_outbox.errors import InvalidEvent, PayloadRejected
 from soldt_outbox.json_objects import check_text, encode, json_object
 
 MAX_DEDUP_KEY: Final = 400  # characters, as the database
@@ -47,6 +48,18 @@ class EventName(StrEnum):
     ORDER_FULFILLED = "order_fulfilled"
     ORDER_CANCELED = "order_canceled"
     ORDER_REFUNDED = "order_refunded"
+
+
+class WorkerEventName(StrEnum):
+    """What workers write themselves, when they settle the row from which it follows."""
+
+    ORDERED_PRODUCT = "ordered_product"
+
+
+class CustomName(str):
+    """The name of an event of the merchant's own, as ``custom_name`` lets it through."""
+
+    __slots__ = ()
 
 
 ALIASES: Final = MappingProxyType(
@@ -70,8 +83,67 @@ def canonical_name(alias: str) -> EventName:
         return ALIASES[alias.strip()]
     except (KeyError, AttributeError):
         raise InvalidEvent(
-            f"name: {str(alias)[:100]!r} is none of {', '.join(EventName)} or their aliases"
+            f"name: {str(alias)[:100]!r} is none of {', '.join(EventName)} or their aliases; "
+            "an event of your own is a CustomEvent"
         ) from None
+
+
+_WORKER_NAMES: Final = MappingProxyType({name.value: name for name in WorkerEventName})
+_CUSTOM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_SPELLINGS: Final = MappingProxyType(
+    {"cancelled": "canceled", "fulfiled": "fulfilled", "fullfilled": "fulfilled", "fullfiled": "fulfilled"}
+)
+
+
+def _words(name: str) -> frozenset[str]:
+    """``order_canceled``, ``Order Cancelled`` and ``cancelledOrder`` have the same."""
+    words = (word.lower() for word in _WORD.findall(name))
+    return frozenset(_SPELLINGS.get(word, word) for word in words)
+
+
+_TAKEN: Final[dict[frozenset[str], EventName | WorkerEventName]] = {
+    words: meant
+    for name, meant in (ALIASES | _WORKER_NAMES).items()
+    for words in (_words(name), frozenset({name.replace("_", "")}))
+}
+"""What a custom event may not be called. SOLDT's aliases hold every name that Omnisend gives the eight; a test says so."""
+
+
+def custom_name(name: str) -> CustomName:
+    """``name``, trimmed, as that of a custom event. Raises ``ValueError``, which does not repeat it.
+
+    What only looks like one of Omnisend's recommended events would become a custom event there, and no preset
+    automation would fire.
+    """
+    name = name.strip()
+    if _CUSTOM_NAME.fullmatch(name) is None:
+        raise ValueError(
+            "has to be 1 to 100 letters (A to Z), digits, spaces, _, . or -, and to begin with a letter or digit"
+        )
+    match _TAKEN.get(_words(name)) or _TAKEN.get(_words(name.lower())):
+        case None:
+            return CustomName(name)
+        case EventName() as meant:
+            raise ValueError(
+                f"reads like one of Omnisend's recommended events, and as a custom event it would start none of their "
+                f"automations: write {meant.value} instead"
+            )
+        case WorkerEventName() as meant:
+            raise ValueError(
+                f"reads like Omnisend's event for a line of an order: workers write {meant.value} themselves, for each "
+                f"placed order of a merchant who has it switched on"
+            )
+
+
+def stored_name(name: str) -> EventName | WorkerEventName | CustomName:
+    """The event that ``name`` stands for in a row of the outbox. Raises ``ValueError`` as ``custom_name``."""
+    name = name.strip()
+    if name in ALIASES:
+        return ALIASES[name]
+    if name in _WORKER_NAMES:
+        return _WORKER_NAMES[name]
+    return custom_name(name)
 
 
 _OUTSIDE = re.compile(r"[^a-z0-9._-]")
@@ -119,8 +191,6 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: ClassVar[EventName]
-
     merchant_id: UUID
     occurred_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     dedup_key: Key | None = None
@@ -143,6 +213,11 @@ class Event(BaseModel):
     def parse(cls, name: str, **data: Any) -> Event:
         """The event that ``name`` or an alias of it stands for, from its fields. Raises ``InvalidEvent``."""
         return EVENTS[canonical_name(name)](**data)
+
+    @property
+    def name(self) -> str:
+        """The name under which it stands in the outbox."""
+        raise NotImplementedError
 
     def payload(self) -> dict[str, Any]:
         """The JSON object to store; numbers with a fraction are ``Decimal``."""
@@ -194,31 +269,31 @@ class OrderEvent(Event):
 class OrderPlaced(OrderEvent):
     """A customer placed an order, paid for or not."""
 
-    name = EventName.ORDER_PLACED
+    name: ClassVar = EventName.ORDER_PLACED
 
 
 class OrderPaid(OrderEvent):
     """An order's payment arrived."""
 
-    name = EventName.ORDER_PAID
+    name: ClassVar = EventName.ORDER_PAID
 
 
 class OrderFulfilled(OrderEvent):
     """An order was shipped or delivered; once per order."""
 
-    name = EventName.ORDER_FULFILLED
+    name: ClassVar = EventName.ORDER_FULFILLED
 
 
 class OrderCanceled(OrderEvent):
     """An order was cancelled."""
 
-    name = EventName.ORDER_CANCELED
+    name: ClassVar = EventName.ORDER_CANCELED
 
 
 class OrderRefunded(OrderEvent):
     """An order's payment was returned."""
 
-    name = EventName.ORDER_REFUNDED
+    name: ClassVar = EventName.ORDER_REFUNDED
 
 
 class ShopEvent(Event):
@@ -251,7 +326,7 @@ class ShopEvent(Event):
 class ProductAddedToCart(ShopEvent):
     """Something was put into a cart."""
 
-    name = EventName.PRODUCT_ADDED_TO_CART
+    name: ClassVar = EventName.PRODUCT_ADDED_TO_CART
 
     def _default_dedup_key(self) -> str | None:
         return _joined(dedup_part(self.properties.get("cartID")), self._product(), self._quantity())
@@ -260,7 +335,7 @@ class ProductAddedToCart(ShopEvent):
 class CheckoutStarted(ShopEvent):
     """A customer began to check out a cart."""
 
-    name = EventName.CHECKOUT_STARTED
+    name: ClassVar = EventName.CHECKOUT_STARTED
 
     def _default_dedup_key(self) -> str | None:
         return _joined(dedup_part(self.properties.get("cartID")))
@@ -269,10 +344,42 @@ class CheckoutStarted(ShopEvent):
 class ProductViewed(ShopEvent):
     """A product's page was looked at; once per browser session (``properties.sessionID``) and product."""
 
-    name = EventName.PRODUCT_VIEWED
+    name: ClassVar = EventName.PRODUCT_VIEWED
 
     def _default_dedup_key(self) -> str | None:
         return _joined(dedup_part(self.properties.get("sessionID")), self._product())
+
+
+def _custom_properties(properties: dict[str, Any]) -> dict[str, Any]:
+    """As the caller gave them, where the mapping will take them."""
+    try:
+        custom_properties(properties)
+    except PayloadRejected as error:
+        where = error.field.removeprefix("properties").removeprefix(".")
+        raise ValueError(f"{where}: {error.problem}" if where else error.problem) from None
+    return properties
+
+
+class CustomEvent(Event):
+    """An event of the merchant's own, under any name but those of the eight: ``event="gift_wrapped"``.
+
+    Omnisend offers it as a trigger once it has received one. Without ``dedup_key`` the occurrence is told by its
+    payload and its instant, so name one where a call may be repeated later.
+    """
+
+    event: Annotated[str, AfterValidator(custom_name)]
+    contact: JsonObject = Field(default_factory=dict)
+    properties: Annotated[JsonObject, AfterValidator(_custom_properties)] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.event
+
+    def payload(self) -> dict[str, Any]:
+        return {"contact": self.contact, "properties": self.properties}
+
+    def _default_dedup_key(self) -> str | None:
+        return None
 
 
 def _joined(*parts: str) -> str | None:
@@ -294,4 +401,4 @@ EVENTS: Final = MappingProxyType(
         )
     }
 )
-"""Every event's class by its name."""
+"""The class of each of the eight, by its name."""

@@ -282,7 +282,7 @@ def _role(key: str) -> str | None:
 def _parameters(event: Event) -> dict[str, Any]:
     return {
         "p_merchant_id": str(event.merchant_id),
-        "p_name": event.name.value,
+        "p_name": str(event.name),
         "p_payload": _exact(event.payload()),
         "p_dedup_key": event.dedup_key or _own_dedup_key(event),
         "p_occurred_at": event.occurred_at.isoformat(),
