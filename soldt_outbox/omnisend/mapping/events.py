@@ -8,8 +8,9 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from soldt_outbox.errors import InvalidEvent, PayloadRejected
-from soldt_outbox.events import EventName, canonical_name
+from soldt_outbox.custom_properties import custom_properties
+from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.events import CustomName, EventName, WorkerEventName, stored_name
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping.carts import ADDED_ITEM, CART, cart_properties
@@ -22,10 +23,18 @@ from soldt_outbox.omnisend.mapping.line_items import (
     JsonObject,
     Shop,
 )
-from soldt_outbox.omnisend.mapping.orders import ORDER_PROPERTIES, ORDER_ROW, order_properties
+from soldt_outbox.omnisend.mapping.ordered_products import ITEM, ORDERED, ordered_product_properties
+from soldt_outbox.omnisend.mapping.orders import order_in, order_properties
 from soldt_outbox.omnisend.mapping.people import Customer, customer
 from soldt_outbox.omnisend.mapping.product_views import PRODUCT, VIEW, view_properties
-from soldt_outbox.omnisend.mapping.reading import Names, Source, ident, instant, kind_of, structure
+from soldt_outbox.omnisend.mapping.reading import (
+    Names,
+    event_source,
+    ident,
+    instant,
+    kind_of,
+    structure,
+)
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
 
 ORIGIN: Final = "api"  # custom stores'; another one would have to be agreed with Omnisend
@@ -41,6 +50,7 @@ OMNISEND_EVENTS: Final = MappingProxyType(
         EventName.ORDER_FULFILLED: ("order fulfilled", "v2"),
         EventName.ORDER_CANCELED: ("order canceled", "v2"),
         EventName.ORDER_REFUNDED: ("order refunded", "v2"),
+        WorkerEventName.ORDERED_PRODUCT: ("ordered product", "v2"),
     }
 )
 """Omnisend's eventName and eventVersion. A wrong one makes a custom event of it, and no preset automation fires."""
@@ -49,6 +59,7 @@ _PRODUCTS = Names(
     items=ITEMS,
     refunded_items=REFUNDED_ITEMS,
     added_item=ADDED_ITEM,
+    item=ITEM,
     product=PRODUCT,
     product_id=FLAT_PRODUCT_ID,
 )
@@ -76,7 +87,8 @@ def map_event(
             reason="missing_identity",
             detail="no contact id, no valid e-mail and no possible phone: Omnisend could not tell whom it is about",
         )
-    name, version = OMNISEND_EVENTS[event]
+    # Omnisend's reference, "events-overview": the version of a custom event is left empty
+    name, version = (event, "") if isinstance(event, CustomName) else OMNISEND_EVENTS[event]
     identity = event_id(row.merchant_id, event, row.dedup_key)
     body = _encode(
         {
@@ -103,13 +115,13 @@ def map_event(
 def product_ids(row: OutboxRow) -> set[str]:
     """The products whose catalogue entries ``map_event`` would look up; empty for what it would reject."""
     payload = structure(row.payload)
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or not _has_products(row):
         return set()
     given = structure(payload.get("properties"))
-    source = _source(payload, given, _PRODUCTS)
+    source = event_source(payload, given, _PRODUCTS)
     listed = [structure(source.get(field)) for field in ("items", "refunded_items")]
     items = [item for items in listed if isinstance(items, list) for item in items[:MAX_ITEMS]]
-    items += [structure(source.get(field)) for field in ("added_item", "product")]
+    items += [structure(source.get(field)) for field in ("added_item", "item", "product")]
     found = {
         ident(_PRODUCT_ID.read(item).get("product_id"))
         for item in map(structure, items)
@@ -119,13 +131,20 @@ def product_ids(row: OutboxRow) -> set[str]:
     return {product_id for product_id in found if product_id is not None}
 
 
-def _event_name(row: OutboxRow) -> EventName:
+def _has_products(row: OutboxRow) -> bool:
+    try:
+        return not isinstance(_event_name(row), CustomName)
+    except PayloadRejected:
+        return False
+
+
+def _event_name(row: OutboxRow) -> EventName | WorkerEventName | CustomName:
     if row.kind is not Kind.EVENT:
         raise PayloadRejected("kind", f"is {row.kind}, which is not an event")
     try:
-        return canonical_name(row.name)
-    except InvalidEvent as error:
-        raise PayloadRejected("name", f"is no event of a shop ({error})") from None
+        return stored_name(row.name)
+    except ValueError as error:
+        raise PayloadRejected("name", str(error)) from None
 
 
 def _payload(value: Any) -> JsonObject:
@@ -141,22 +160,34 @@ def _payload(value: Any) -> JsonObject:
     return payload
 
 
-def _source(payload: JsonObject, properties: Any, names: Names) -> Source:
-    """The event's properties, and the payload for what they lack; or the payload, where they are flat."""
-    if isinstance(properties, dict):
-        return Source(properties, names, "properties.", payload)
-    return Source(payload, names)
-
-
 def _properties(
+    event: EventName | WorkerEventName | CustomName,
+    payload: JsonObject,
+    who: Customer,
+    shop: Shop,
+    row: OutboxRow,
+) -> JsonObject:
+    match event:
+        case EventName():
+            return _shop_properties(event, payload, who, shop, row)
+        case CustomName():
+            return custom_properties(structure(payload.get("properties")))
+        case WorkerEventName.ORDERED_PRODUCT:
+            ordered = event_source(payload, structure(payload.get("properties")), ORDERED)
+            return ordered_product_properties(ordered, shop)
+        case _:
+            assert_never(event)
+
+
+def _shop_properties(
     event: EventName, payload: JsonObject, who: Customer, shop: Shop, row: OutboxRow
 ) -> JsonObject:
     given = structure(payload.get("properties"))
     match event:
         case EventName.PRODUCT_VIEWED:
-            return view_properties(_source(payload, given, VIEW), shop)
+            return view_properties(event_source(payload, given, VIEW), shop)
         case EventName.PRODUCT_ADDED_TO_CART | EventName.CHECKOUT_STARTED:
-            return cart_properties(event, _source(payload, given, CART), shop, row.dedup_key)
+            return cart_properties(event, event_source(payload, given, CART), shop, row.dedup_key)
         case (
             EventName.ORDER_PLACED
             | EventName.ORDER_PAID
@@ -164,8 +195,7 @@ def _properties(
             | EventName.ORDER_CANCELED
             | EventName.ORDER_REFUNDED
         ):
-            names = ORDER_PROPERTIES if isinstance(given, dict) else ORDER_ROW
-            return order_properties(event, _source(payload, given, names), who, shop, row.occurred_at)
+            return order_properties(event, order_in(payload), who, shop, row.occurred_at)
         case _:
             assert_never(event)
 

@@ -25,6 +25,7 @@ from soldt_outbox.omnisend.mapping.reading import (
     Source,
     amount,
     currency,
+    event_source,
     ident,
     instant,
     optional_amount,
@@ -80,6 +81,12 @@ _TRACKING = Names(
 )
 
 _NO_MONEY = Decimal("0.00")
+
+
+def order_in(payload: JsonObject) -> Source:
+    """The order in a payload: SOLDT's row itself, or ``properties``."""
+    given = structure(payload.get("properties"))
+    return event_source(payload, given, ORDER_PROPERTIES if isinstance(given, dict) else ORDER_ROW)
 
 
 def order_properties(

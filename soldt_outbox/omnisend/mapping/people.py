@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import phonenumbers
 
-from soldt_outbox.omnisend.mapping.reading import Names, Source, ident, structure, text
+from soldt_outbox.omnisend.mapping.reading import Names, Source, ident, is_absent, structure, text
 
 MAX_NAME = 50  # Omnisend's bound on firstName and lastName
 
@@ -36,6 +36,10 @@ _PAYLOAD = Names(
     phone=_PHONE_NAMES,
     **(PERSON_NAME | {"name": _FULL_NAME}),
 )
+
+
+_PAYLOAD_FIELDS = tuple(name for names in _PAYLOAD.fields.values() for name in names)
+_CONTACT_FIELDS = tuple(name for names in _CONTACT.fields.values() for name in names)
 
 
 class PersonName(NamedTuple):
@@ -216,6 +220,42 @@ def customer(payload: dict[str, Any], country: str) -> Customer:
         named.phone or beside.phone,
         named.name if named.name.first or named.name.last else beside.name,
     )
+
+
+def customer_fields(payload: dict[str, Any]) -> dict[str, Any]:
+    """The part of a payload that says whom it is about, under the names it stands under: ``customer`` reads the same of it."""
+    told = _present(payload, _PAYLOAD_FIELDS)
+    contact = structure(told.pop("contact", None))
+    return told | ({"contact": _present(contact, _CONTACT_FIELDS)} if isinstance(contact, dict) else {})
+
+
+def _present(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: data[name] for name in names if not is_absent(data.get(name))}
+
+
+class Details(NamedTuple):
+    """A customer's details as they were stated: the e-mail lower-cased, the phone in any spelling."""
+
+    email: str | None
+    phone: str | None
+    name: str | None
+
+
+def stated_details(payload: dict[str, Any]) -> Details:
+    """What a payload states of its customer, without knowing in which country its phone numbers belong."""
+    columns = Source(payload, _PAYLOAD)
+    given = structure(columns.get("contact"))
+    sources = [Source(given, _CONTACT), columns] if isinstance(given, dict) else [columns]
+    return Details(
+        next((found for source in sources if (found := email(source.get("email")))), None),
+        next((found for source in sources if (found := text(source.get("phone"), 40))), None),
+        next((found for source in sources if (found := _whole_name(source))), None),
+    )
+
+
+def _whole_name(source: Source) -> str | None:
+    parts = (text(source.get("first_name"), MAX_NAME), text(source.get("last_name"), MAX_NAME))
+    return " ".join(part for part in parts if part) or text(source.get("name"), 2 * MAX_NAME + 1)
 
 
 def _person(source: Source, contact_id: Any, country: str) -> Customer:

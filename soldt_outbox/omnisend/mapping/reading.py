@@ -111,6 +111,13 @@ class Source:
         return PayloadRejected(self.where(field), problem)
 
 
+def event_source(payload: dict[str, Any], properties: Any, names: Names) -> Source:
+    """An event's properties, and the payload for what they lack; or the payload, where its fields stand at the top."""
+    if isinstance(properties, dict):
+        return Source(properties, names, "properties.", payload)
+    return Source(payload, names)
+
+
 def structure(value: Any) -> Any:
     """``value``, or what it holds where JSON was stored as text once too often (``"[{…}]"``)."""
     if isinstance(value, str) and value[:1] in ("{", "["):
