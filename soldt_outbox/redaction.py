@@ -76,7 +76,9 @@ class _Item(msgspec.Struct):
     productPrice: float | None = None  # noqa: N815
 
 
-class _Product(msgspec.Struct):
+class _Product(_Item):
+    """Of ``viewed product``; ``ordered product`` has an item's fields in its place."""
+
     id: str | None = None
     price: float | None = None
 
@@ -102,17 +104,21 @@ class _Properties(msgspec.Struct):
     tracking: msgspec.Raw = msgspec.Raw()
 
 
-class _Body(msgspec.Struct):
+class _Envelope(msgspec.Struct):
     eventName: str | None = None  # noqa: N815
     eventID: str | None = None  # noqa: N815
     eventTime: str | None = None  # noqa: N815
     eventVersion: str | None = None  # noqa: N815
     origin: str | None = None
     contact: _Contact | None = None
+
+
+class _Body(_Envelope):
     properties: _Properties | None = None
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _WITHHELD = ("billingAddress", "shippingAddress", "note", "cancelReason", "tracking")
 
 
@@ -124,12 +130,26 @@ def redact_request(body: bytes) -> dict[str, Any]:
     try:
         parsed = _decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _redacted_envelope(body)
+    logged = _told(parsed)
+    if parsed.properties is not None:
+        logged["properties"] = _masked_properties(parsed.properties)
+    return logged
+
+
+def _redacted_envelope(body: bytes) -> dict[str, Any]:
+    """Of a custom event, under whose properties the names that are known here may stand for anything."""
+    try:
+        parsed = _decode_envelope(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return {"withheld": "the body is not an event request", "bytes": len(body)}
+    return _told(parsed) | {"withheld": ["properties"]}
+
+
+def _told(parsed: _Envelope) -> dict[str, Any]:
     logged = _present(parsed, ("eventName", "eventID", "eventTime", "eventVersion", "origin"))
     if parsed.contact is not None:
         logged["contact"] = _masked_contact(parsed.contact)
-    if parsed.properties is not None:
-        logged["properties"] = _masked_properties(parsed.properties)
     return logged
 
 
@@ -167,7 +187,7 @@ def _masked_properties(properties: _Properties) -> dict[str, Any]:
     if properties.addedItem is not None:
         logged["addedItem"] = _present(properties.addedItem, _KEPT_OF_ITEM)
     if properties.product is not None:
-        logged["product"] = _present(properties.product, ("id", "price"))
+        logged["product"] = _present(properties.product, ("id", "price", *_KEPT_OF_ITEM))
     items = properties.lineItems
     if items is not None:
         logged["lineItems"] = [_present(item, _KEPT_OF_ITEM) for item in items[:MAX_LOGGED_ITEMS]]
