@@ -7,7 +7,7 @@ from decimal import Decimal
 import phonenumbers
 import pytest
 
-from soldt_outbox.events import EventName
+from soldt_outbox.events import EventName, WorkerEventName
 from soldt_outbox.omnisend.mapping import people
 from soldt_outbox.omnisend.mapping.addresses import address
 from soldt_outbox.omnisend.mapping.countries import (
@@ -40,7 +40,7 @@ NOBODY = Customer(None, None, None, PersonName(None, None))
 
 
 def test_every_event_has_omnisend_s_name_and_version():
-    assert set(OMNISEND_EVENTS) == set(EventName)
+    assert set(OMNISEND_EVENTS) == {*EventName, *WorkerEventName}
 
 
 @pytest.mark.parametrize(

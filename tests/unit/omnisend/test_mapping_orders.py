@@ -341,7 +341,7 @@ def test_nobody_to_tell_about_is_skipped():
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "field"), [(Kind.PRODUCT, "order_placed", "kind"), (Kind.EVENT, "party", "name")]
+    ("kind", "name", "field"), [(Kind.PRODUCT, "order_placed", "kind"), (Kind.EVENT, "party!", "name")]
 )
 def test_what_is_no_event_is_rejected(kind, name, field):
     with pytest.raises(PayloadRejected, match=rf"^{field}:"):
