@@ -28,6 +28,7 @@ MAX_LINES: Final = (
 LINE_TIME_TO_LIVE: Final = timedelta(days=14)  # an order event's
 CONTACT_TIME_TO_LIVE: Final = timedelta(days=30)  # that of every kind but events
 
+_MAX_DIGITS: Final = 1_000  # of a number that stands for a customer; nobody's phone has more
 _NO_DIGIT = re.compile(r"[^0-9]")
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
@@ -120,12 +121,18 @@ def customer_of(payload: dict[str, Any]) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    """Text or a number as PostgreSQL's ``->>`` reads it; ``None`` for anything else, which names no customer."""
-    if isinstance(value, Decimal):
-        return f"{value:f}" if value.is_finite() and abs(value.adjusted()) < 100 else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < 10**100 else None
-    return value if isinstance(value, str) else None
+    """A scalar as PostgreSQL's ``->>`` reads it; ``None`` for anything else, which names no customer."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() if abs(value) < 10**_MAX_DIGITS:
+            return str(value)
+        case Decimal() if value.is_finite() and abs(value.adjusted()) < _MAX_DIGITS:
+            return f"{value or abs(value):f}"  # no exponent, no negative zero
+        case _:
+            return None
 
 
 def _storable(payload: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 import soldt_outbox
 from soldt_outbox import (
     CheckoutStarted,
+    CustomEvent,
     Event,
     EventName,
     InvalidEvent,
@@ -39,6 +40,7 @@ def in_a_transaction(url: str) -> None:
             event = CheckoutStarted(merchant_id=SHOP, contact={"email": "a@b.co"}, properties={"cartID": "c"})
             assert_type(enqueue(conn, event), int | None)
             events: list[Event] = [event, OrderPlaced(merchant_id=SHOP, order={"id": 1})]
+            events.append(CustomEvent(merchant_id=SHOP, event="gift_wrapped", properties={"paper": "kraft"}))
             assert_type(enqueue_many(conn, events), list[int | None])
             enqueue_many(conn, (OrderRefunded(merchant_id=SHOP, order={"id": n}) for n in range(3)))
 
@@ -81,6 +83,7 @@ def wrong(conn: psycopg.Connection, async_conn: psycopg.AsyncConnection) -> None
     """Each ignore is needed, which --strict checks: the types refuse these."""
     enqueue(async_conn, OrderPlaced(merchant_id=SHOP, order={"id": 1}))  # type: ignore[arg-type]
     enqueue(conn, {"name": "order_placed"})  # type: ignore[arg-type]
+    CustomEvent(merchant_id=SHOP, properties={})  # type: ignore[call-arg]
     OrderPlaced(merchant_id=SHOP)  # type: ignore[call-arg]
     OrderPlaced(merchant_id=SHOP, order={"id": 1}, propertys={})  # type: ignore[call-arg]
 

@@ -11,6 +11,7 @@ from soldt_outbox.events import (
     ALIASES,
     EVENTS,
     CheckoutStarted,
+    CustomEvent,
     Event,
     EventName,
     OrderPlaced,
@@ -46,6 +47,48 @@ def test_there_is_a_class_for_every_name():
 def test_every_alias_of_soldt_is_known(alias, name):
     assert canonical_name(alias) == name
     assert Event.parse(alias, merchant_id=MERCHANT, **fields_of(name)).name == name
+
+
+def test_an_unknown_name_is_refused_and_told_of_custom_events():
+    with pytest.raises(InvalidEvent, match=r"^name: 'gift_wrapped' is none of .* CustomEvent$"):
+        Event.parse("gift_wrapped", merchant_id=MERCHANT, properties={})
+
+
+def test_a_custom_event_is_stored_as_it_was_given():
+    event = CustomEvent(
+        merchant_id=MERCHANT,
+        event=" gift_wrapped ",
+        contact={"email": "a@b.za"},
+        properties={"price": Decimal("12.50"), "ribbon": None},
+    )
+    assert event.name == "gift_wrapped"
+    assert event.payload_json() == (
+        '{"contact":{"email":"a@b.za"},"properties":{"price":12.50,"ribbon":null}}'
+    )
+    assert event.dedup_key is None
+    assert CustomEvent(merchant_id=MERCHANT, event="seen").payload() == {"contact": {}, "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"event": "a@b.za clicked"}, r"^event: has to be 1 to 100 letters"),
+        ({"event": "x" * 101}, r"^event: has to be 1 to 100 letters"),
+        ({"event": 5}, r"^event: "),
+        ({"event": "order_placed"}, r"^event: reads like .* write order_placed instead$"),
+        ({"event": "Order Cancelled"}, r"^event: reads like .* write order_canceled instead$"),
+        ({"event": "ordered_product"}, r"^event: reads like .* workers write ordered_product themselves"),
+        ({"name": "x"}, r"^name: "),
+        ({"properties": None}, r"^properties: is a NoneType, not an object"),
+        ({"properties": {"a": {"b": "x" * 10_001}}}, r"^properties: a\.b: has 10,001 characters"),
+        ({"properties": {"a": [1] * 501}}, r"^properties: a: has 501 items"),
+        ({"properties": {str(n): n for n in range(201)}}, r"^properties: has more than 200 keys"),
+    ],
+)
+def test_a_custom_event_that_could_not_be_sent_is_refused(fields, problem):
+    with pytest.raises(InvalidEvent, match=problem) as caught:
+        CustomEvent(**({"merchant_id": MERCHANT, "event": "gift_wrapped"} | fields))
+    assert "a@b.za" not in str(caught.value)
 
 
 def fields_of(name):
@@ -150,6 +193,7 @@ def circular():
         ({"id": 1, "items": [{"title": "\ud83d"}]}, r"items\[0\].title holds half"),
         ({"id": 1, "total": math.nan}, "total is nan"),
         ({"id": 1, "total": Decimal("Infinity")}, "total is Infinity"),
+        ({"id": 1, "total": Decimal("1E-99999")}, "total is smaller than any number"),
         ({"id": 1, "x": {1, 2}}, "x is a set"),
         ({"id": 1, 2: 3}, "key that is not text"),
         ({"id": 1, "notes": "x" * 1_000_001}, "1,000,0.. bytes"),

@@ -108,6 +108,23 @@ def test_a_request_keeps_what_an_admin_needs_and_nothing_personal():
         assert personal not in json.dumps(logged)
 
 
+def test_of_an_ordered_product_the_line_is_kept():
+    product = {"productID": "17", "productTitle": "Gift for Sipho", "productPrice": 1.5, "productQuantity": 1}
+    request = REQUEST | {"properties": {"orderID": "4711", "product": product}}
+    assert redact_request(json.dumps(request).encode())["properties"] == {
+        "orderID": "4711",
+        "product": {"productID": "17", "productQuantity": 1, "productPrice": 1.5},
+    }
+
+
+def test_of_a_custom_event_whose_properties_read_otherwise_the_envelope_is_kept():
+    request = REQUEST | {"eventName": "gift_wrapped", "properties": {"value": "Sipho", "lineItems": 5}}
+    logged = redact_request(json.dumps(request).encode())
+    assert (logged["eventName"], logged["withheld"]) == ("gift_wrapped", ["properties"])
+    assert logged["contact"]["phone"] == "***4567"
+    assert "Sipho" not in json.dumps(logged)
+
+
 def test_a_customer_s_rows_can_be_found_by_who_knows_the_address():
     assert contact_hash(" Thandi@Example.com ") == "0101c9523fc13962"
     assert mask_email("thandi@example.com").endswith(contact_hash("thandi@example.com"))

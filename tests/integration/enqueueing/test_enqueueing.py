@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from sandbox.shops import BO_KAAP, KAROO, PROTEA
 from sandbox.world import Database
 from soldt_outbox import (
     CheckoutStarted,
+    CustomEvent,
     Event,
     OrderPlaced,
     ProductAddedToCart,
@@ -168,6 +169,35 @@ def test_an_event_without_a_key_is_told_apart_by_payload_and_instant(database: D
         assert enqueue(conn, event) is not None
         assert enqueue(conn, event) is None
         assert enqueue(conn, CheckoutStarted(**nameless, occurred_at=THEN.replace(second=1))) is not None
+
+
+def test_a_custom_event_lives_three_days_under_its_own_name(database: Database):
+    wrapped = CustomEvent(
+        merchant_id=PROTEA.merchant_id,
+        event="Gift wrapped",
+        contact=CONTACT,
+        properties={"price": Decimal("12.50"), "from": None},
+        occurred_at=THEN,
+    )
+    with database.connect() as conn:
+        first = enqueue(conn, wrapped)
+        told_again = enqueue_many(conn, [wrapped, wrapped.model_copy(update={"dedup_key": "order 7"})])
+    written, named = rows(database)
+    assert [first, told_again] == [written["id"], [None, named["id"]]]
+    assert (written["kind"], written["name"], written["occurred_at"]) == ("event", "Gift wrapped", THEN)
+    assert written["expires_at"] - THEN == timedelta(days=3)
+    assert written["dedup_key"].startswith("sha256:")
+    assert written["ordering_key"] == named["ordering_key"] is not None
+    assert written["payload"] == {"contact": CONTACT, "properties": {"price": 12.5, "from": None}}
+
+
+async def test_a_custom_event_is_written_asynchronously_too(database: Database):
+    async with await psycopg.AsyncConnection.connect(database.url()) as conn:
+        wrapped = CustomEvent(merchant_id=PROTEA.merchant_id, event="gift_wrapped", dedup_key="7")
+        assert await enqueue_async(conn, wrapped) is not None
+        assert await enqueue_many_async(conn, [wrapped]) == [None]
+        await conn.commit()
+    assert [(row["name"], row["dedup_key"]) for row in rows(database)] == [("gift_wrapped", "7")]
 
 
 def test_an_anonymous_visitor_may_not_write(database: Database):

@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from sandbox.shops import PROTEA
 from sandbox.world import Database
 from soldt_outbox.errors import InvalidEvent
-from soldt_outbox.events import ALIASES, EVENTS, EventName, OrderEvent, canonical_name, dedup_part
+from soldt_outbox.events import (
+    ALIASES,
+    EVENTS,
+    CustomEvent,
+    EventName,
+    OrderEvent,
+    canonical_name,
+    custom_name,
+    dedup_part,
+)
+from soldt_outbox.following import CONTACT_TIME_TO_LIVE, LINE_TIME_TO_LIVE, customer_of
+from soldt_outbox.json_objects import encode, json_object
 
 # One database serves every example: nothing is written.
 many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,6 +143,67 @@ def test_the_default_key_is_the_databases(
         assert theirs.startswith("sha256:")
     else:
         assert theirs == event.dedup_key, json.dumps(event.payload(), default=str)
+
+
+@many
+@given(properties=properties, name=st.sampled_from(["gift_wrapped", "Gift wrapped"]))
+def test_a_custom_event_is_its_payload_and_instant_in_both(
+    asked: psycopg.Connection, properties: dict[str, Any], name: str
+):
+    try:
+        event = CustomEvent(merchant_id=PROTEA.merchant_id, event=name, properties=properties)
+    except InvalidEvent:
+        return  # more digits than are sent
+    assert event.dedup_key is None
+    assert ask(asked, "select omnisend_private.canonical_name(btrim(%s))", name) == event.name
+    key = ask(
+        asked, "select omnisend_private.default_dedup_key(%s, %s::jsonb, now())", name, event.payload_json()
+    )
+    assert key.startswith("sha256:")
+
+
+@many
+@given(st.text("aO1 ._-", max_size=6) | keyish)
+def test_the_database_takes_every_name_that_python_does(asked: psycopg.Connection, name: str):
+    try:
+        taken = custom_name(name)
+    except ValueError:
+        return
+    assert ask(asked, "select omnisend_private.canonical_name(btrim(%s))", str(taken)) == taken
+
+
+stated = (
+    st.none()
+    | st.sampled_from([" A@b.za ", "", "  ", "082 123 4567", "+27 (82) 123-4567", 27821234567])
+    | scalar
+)
+someone = having(email=stated, phone=stated, id=stated)
+
+
+@many
+@given(
+    having(
+        customer_email=stated,
+        customer_phone=stated,
+        contact=someone | scalar,
+        properties=having(cartID=stated) | scalar,
+    )
+)
+def test_what_follows_an_order_is_ordered_by_the_databases_customer(
+    asked: psycopg.Connection, payload: dict[str, Any]
+):
+    try:
+        text = encode(json_object(payload)).decode()
+    except ValueError:
+        return  # no number that JSON has, so none that is stored
+    stored = json.loads(text, parse_float=Decimal)
+    assert customer_of(stored) == ask(asked, "select omnisend_private.customer_of(%s::jsonb)", text)
+
+
+def test_what_follows_an_order_lives_as_long_as_the_database_says(asked: psycopg.Connection):
+    lives = "select omnisend_private.time_to_live(%s, %s)"
+    assert ask(asked, lives, "event", EventName.ORDER_PLACED.value) == LINE_TIME_TO_LIVE
+    assert ask(asked, lives, "contact", "contact_changed") == CONTACT_TIME_TO_LIVE
 
 
 def test_an_order_lives_as_long_as_the_columns_default_says(asked: psycopg.Connection):

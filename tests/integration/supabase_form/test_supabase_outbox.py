@@ -20,7 +20,14 @@ from sandbox.postgrest import SupabaseApi
 from sandbox.shops import BO_KAAP, PROTEA
 from sandbox.tokens import PUBLISHABLE_KEY, SECRET_KEY, mint_token
 from sandbox.world import Database
-from soldt_outbox import CheckoutStarted, ConfigurationError, EnqueueFailed, InvalidEvent, OrderPlaced
+from soldt_outbox import (
+    CheckoutStarted,
+    ConfigurationError,
+    CustomEvent,
+    EnqueueFailed,
+    InvalidEvent,
+    OrderPlaced,
+)
 from soldt_outbox import supabase as form
 from soldt_outbox.supabase import AsyncSupabaseOutbox, SupabaseOutbox
 
@@ -63,6 +70,19 @@ def test_an_event_is_written_once_with_its_numbers_exact(postgrest: SupabaseApi,
     assert ids == [row_id, None, None]
     assert (name, key, occurred_at) == ("checkout_started", "c1", THEN)
     assert json.loads(payload, parse_float=Decimal)["properties"]["value"] == Decimal("149.50")
+
+
+def test_a_custom_event_is_written_once_without_a_key_of_its_own(
+    postgrest: SupabaseApi, admin: psycopg.Connection
+):
+    wrapped = CustomEvent(
+        merchant_id=PROTEA.merchant_id, event="Gift wrapped", occurred_at=THEN, properties={"paper": "kraft"}
+    )
+    with SupabaseOutbox(postgrest.url, postgrest.secret_key) as outbox:
+        ids = [outbox.enqueue(wrapped) for _ in range(2)]
+    ((row_id, name, _key, payload, occurred_at),) = rows(admin)
+    assert (ids, name, occurred_at) == ([row_id, None], "Gift wrapped", THEN)
+    assert json.loads(payload) == {"contact": {}, "properties": {"paper": "kraft"}}
 
 
 async def test_async_writes_the_same(postgrest: SupabaseApi, admin: psycopg.Connection):

@@ -29,7 +29,14 @@ _EVENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "no contact": ("checkout_started", {"properties": {"cartID": "1"}}, "missing_identity"),
     "a contact of text": ("checkout_started", cart() | {"contact": "nomsa"}, "contact"),
     "properties of text": ("checkout_started", cart() | {"properties": "all of it"}, "items"),
-    "an unknown name": ("moon_landed", cart(), "name"),
+    "a name that no event may have": ("moon/landed", cart(), "name"),
+    "a name like one of Omnisend's": ("order cancelled", cart(), "order_canceled"),
+    "a custom event of text": ("moon_landed", cart() | {"properties": "softly"}, "properties"),
+    "a custom event with a novel in it": (
+        "moon_landed",
+        cart() | {"properties": {"diary": {"day": "x" * 10_001}}},
+        "properties.diary.day",
+    ),
     "a kind of later": (
         "product_viewed",
         cart(items="x", lineItems="x", product="x", productID=None),

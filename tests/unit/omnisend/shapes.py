@@ -64,6 +64,20 @@ VIEW = """
 """
 
 
+LINE = """
+{"customer_email": "thandi@example.co.za", "customer_name": "Thandi van der Merwe", "customer_phone": "082 123 4567",
+ "order_id": "4711", "currency": "ZAR",
+ "item": {"product_id": 17, "variant_id": 42, "title": "Rooibos tea", "variant_title": "500 g", "quantity": 2,
+          "price": 89.90, "subtotal": 179.80}}
+"""
+
+CUSTOM = """
+{"contact": {"email": " Thandi@Example.co.za ", "firstName": "Thandi"},
+ "properties": {"paper": "kraft", "gifts": 3, "price": 12.50, "express": false, "note": "", "ribbon": null,
+  "wrapped": [{"sku": "RT-500", "weight": 0.5}, {"sku": null}, null], "card": {"text": "For you", "from": null}, "empty": {"a": {"b": null}}}}
+"""
+
+
 def parse(text: str):
     """As the store parses a payload: numbers with a fraction are ``Decimal``."""
     return json.loads(text, parse_float=Decimal)

@@ -9,13 +9,7 @@ from soldt_outbox.omnisend.dialects import V5, V2026_03_15
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
 from soldt_outbox.rows import OmnisendRequest, Skip
-from tests.unit.omnisend.shapes import MERCHANT, parse, row, sent
-
-CUSTOM = """
-{"contact": {"email": " Thandi@Example.co.za ", "firstName": "Thandi"},
- "properties": {"paper": "kraft", "gifts": 3, "price": 12.50, "express": false, "note": "", "ribbon": null,
-  "wrapped": [{"sku": "RT-500", "weight": 0.5}, {"sku": null}, null], "card": {"text": "For you", "from": null}, "empty": {"a": {"b": null}}}}
-"""
+from tests.unit.omnisend.shapes import CUSTOM, MERCHANT, parse, row, sent
 
 
 def custom(properties):

@@ -6,14 +6,7 @@ from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.rows import Skip
-from tests.unit.omnisend.shapes import CATALOGUE, MERCHANT, parse, row, sent
-
-LINE = """
-{"customer_email": "thandi@example.co.za", "customer_name": "Thandi van der Merwe", "customer_phone": "082 123 4567",
- "order_id": "4711", "currency": "ZAR",
- "item": {"product_id": 17, "variant_id": 42, "title": "Rooibos tea", "variant_title": "500 g", "quantity": 2,
-          "price": 89.90, "subtotal": 179.80}}
-"""
+from tests.unit.omnisend.shapes import CATALOGUE, LINE, MERCHANT, parse, row, sent
 
 
 def line(**changes):
