@@ -22,9 +22,7 @@ from soldt_outbox.omnisend.mapping.people import customer_fields, stated_details
 from soldt_outbox.omnisend.mapping.reading import ident, structure
 from soldt_outbox.rows import FollowUp, Kind, OutboxRow
 
-MAX_LINES: Final = (
-    500  # of one order: each is a request of its own, and Omnisend takes 400 a minute of a brand
-)
+MAX_LINES: Final = 500  # of one order: each is a request, of the 400 a minute that a brand has
 LINE_TIME_TO_LIVE: Final = timedelta(days=14)  # an order event's
 CONTACT_TIME_TO_LIVE: Final = timedelta(days=30)  # that of every kind but events
 

@@ -119,6 +119,11 @@ def test_what_is_broken_gives_no_line_and_the_others_keep_their_place(changes, k
     assert [line.dedup_key for line in ordered_products(placed(order(**changes)))] == keys
 
 
+def test_a_name_that_cannot_be_stored_orders_nothing():
+    properties = IN_PROPERTIES["properties"] | {"cartID": "\0"}
+    assert ordered_products(placed(json.dumps({"properties": properties}))) == ()
+
+
 def test_the_customer_s_details_follow_as_a_contact():
     contact = contact_of_order(placed(order()))
     assert contact is not None

@@ -74,7 +74,7 @@ LINE = """
 CUSTOM = """
 {"contact": {"email": " Thandi@Example.co.za ", "firstName": "Thandi"},
  "properties": {"paper": "kraft", "gifts": 3, "price": 12.50, "express": false, "note": "", "ribbon": null,
-  "wrapped": [{"sku": "RT-500", "weight": 0.5}, {"sku": null}, null], "card": {"text": "For you", "from": null}, "empty": {"a": {"b": null}}}}
+  "wrapped": [{"sku": "RT-500", "weight": 0.5}, {"sku": null}, null], "card": {"text": "For you", "from": null}, "empty": {"a": {"b": null}}, "none": [null, {}, []]}}
 """
 
 

@@ -48,6 +48,11 @@ def test_numbers_travel_as_they_were_written():
     assert b'"properties":{"a":0.1,"b":12.50,"c":7}' in body.body
 
 
+def test_a_binary_number_is_read_as_it_is_written():
+    assert told({"a": 0.1, "b": 1e3, "c": 0e99}) == {"a": Decimal("0.1"), "b": 1_000, "c": 0}
+    assert told({"a": Decimal("0E-99")}) == {"a": 0}
+
+
 def test_both_dialects_say_the_same():
     one, two = (
         map_event(row("gift_wrapped", parse(CUSTOM)), MERCHANT, {}, dialect) for dialect in (V5, V2026_03_15)
