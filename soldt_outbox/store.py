@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from soldt_outbox.database import AsyncDatabase, Statement, json_dumps
 from soldt_outbox.errors import SchemaError
+from soldt_outbox.omnisend.mapping.contacts import ConsentState, read_consents
 from soldt_outbox.rows import (
     CatalogueProduct,
     CatalogueVariant,
@@ -171,6 +172,21 @@ class Store:
         for row in rows:
             found[row["merchant_id"]][str(row["product_id"])] = _product(row)
         return found
+
+    async def consents(
+        self, wanted: Iterable[tuple[UUID, str, str]]
+    ) -> dict[UUID, dict[tuple[str, str], ConsentState]]:
+        """What holds of (merchant, channel, identifier), by merchant and then channel and identifier."""
+        asked = list(wanted)
+        rows = await self._database.run(
+            "consent_states",
+            {
+                "merchants": [merchant for merchant, _, _ in asked],
+                "channels": [channel for _, channel, _ in asked],
+                "identifiers": [identifier for _, _, identifier in asked],
+            },
+        )
+        return read_consents(rows)
 
     async def catalogue_granted(self) -> bool:
         """Whether the worker may look products up."""

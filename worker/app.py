@@ -15,6 +15,7 @@ import psycopg
 import structlog
 
 from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
+from soldt_outbox.catalogue import ShopCatalogue
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import AsyncDatabase, open_database
 from soldt_outbox.omnisend.client import OmnisendClient
@@ -32,7 +33,8 @@ from worker.leases import keep_leases
 from worker.maintenance import Maintenance
 from worker.sending import Sender
 from worker.settling import PASSING, Settler
-from worker.shops import Shops, Surroundings
+from worker.shops import Shops
+from worker.surroundings import Lookups, Surroundings
 from worker.telemetry import Statistics
 from worker.waking import Listener
 
@@ -85,6 +87,7 @@ class Worker:
         self._store = Store(
             database, budget=Budget.below(settings.omnisend_requests_per_minute), breaker=tuning.breaker
         )
+        self._catalogue = ShopCatalogue(database)
         self._keys = keys
         self._client = client
         self._holdings = Holdings(self._lease, margin=tuning.margin)
@@ -108,7 +111,9 @@ class Worker:
             self._keys,
             dialect=DIALECTS[self._settings.omnisend_api_version],
             storefront_url=self._settings.storefront_url,
-            with_catalogue=await self._store.catalogue_granted(),
+        )
+        lookups = Lookups(
+            self._store, shops, self._catalogue, with_line_items=await self._store.catalogue_granted()
         )
         sender = Sender(
             self._client,
@@ -118,7 +123,7 @@ class Worker:
             policy=self._policy,
         )
         dispatcher = Dispatcher(sender, self._holdings, self._settler, self.statistics)
-        claimer = self._claimer(shops, dispatcher)
+        claimer = self._claimer(lookups, dispatcher)
         maintenance = Maintenance(
             self._store,
             self._settings,
@@ -152,9 +157,9 @@ class Worker:
         if in_order:
             await self._sign_off()
 
-    def _claimer(self, shops: Shops, dispatcher: Dispatcher) -> Claimer:
+    def _claimer(self, lookups: Lookups, dispatcher: Dispatcher) -> Claimer:
         async def hand_on(rows: Sequence[OutboxRow]) -> None:
-            dispatcher.take(rows, await self._around(shops, rows))
+            dispatcher.take(rows, await self._around(lookups, rows))
 
         return Claimer(
             self._store,
@@ -178,15 +183,15 @@ class Worker:
             url.get_secret_value(), claimer.wake, notify=self._store.notify, application_name=self._worker_id
         )
 
-    async def _around(self, shops: Shops, rows: Sequence[OutboxRow]) -> Surroundings:
+    async def _around(self, lookups: Lookups, rows: Sequence[OutboxRow]) -> Surroundings:
         """What sending takes; waits for a database out of reach as long as the leases last."""
         while True:
             try:
-                return await shops.around(rows)
+                return await lookups.around(rows)
             except PASSING as error:
                 log.warning("looking up merchants failed, trying again", error=type(error).__name__)
                 if self._stopping.is_set() or not any(map(self._holdings.may_send, rows)):
-                    return Surroundings(shops={}, catalogue={})  # each row is then handed back
+                    return Surroundings(shops={})  # each row is then handed back
                 await asyncio.sleep(1)
 
     def _settled(self, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from worker.fair_queue import FairQueue
 from worker.holdings import Holdings
 from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import Settler
-from worker.shops import Surroundings
+from worker.surroundings import Surroundings
 from worker.telemetry import Statistics
 from worker.waiting import wait_at_most
 

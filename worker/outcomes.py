@@ -26,6 +26,7 @@ from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseRe
 # wait at once; without one, a mistake on Omnisend's side must not silence a shop until somebody notices.
 BLOCKED_FOR: Final = timedelta(minutes=15)
 RETIRED_FOR: Final = timedelta(minutes=15)  # after a 410: then one row of a merchant goes out to see
+LOOK_AGAIN_IN: Final = timedelta(minutes=5)  # for an operator to notice the warning
 CREDENTIAL_FOR: Final = timedelta(minutes=5)  # shorter: nothing is asked of Omnisend
 
 _SENTENCES: Final = {
@@ -170,6 +171,17 @@ def of_skip(row: OutboxRow, skip: Skip) -> Outcome:
 def of_rejected_payload(row: OutboxRow, error: PayloadRejected) -> Outcome:
     """A payload that cannot become a request is dead at once: it will not change."""
     return Outcome(row=row, verdict=Verdict.DEAD, error=f"cannot be sent: {error}"[:1000])
+
+
+def of_failed_look_up(row: OutboxRow, what: str) -> Outcome:
+    """The database lacks a table or a right: nothing is known of what the row is about, so nothing is told of it."""
+    return Outcome(
+        row=row,
+        verdict=Verdict.RETRY,
+        retry_in=LOOK_AGAIN_IN,
+        counted=False,
+        error=f"{what} cannot be looked up: has the worker's role lost a right, or is a table missing?",
+    )
 
 
 def of_defect(row: OutboxRow, error: Exception, *, policy: RetryPolicy, rng: random.Random) -> Outcome:

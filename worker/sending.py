@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -23,22 +22,23 @@ from soldt_outbox.omnisend.answers import (
     classify,
 )
 from soldt_outbox.omnisend.client import OmnisendClient
-from soldt_outbox.omnisend.mapping import map_event
-from soldt_outbox.redaction import contact_hash, redact_request
-from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Unreadable, Verdict
+from soldt_outbox.redaction import contact_hash
+from soldt_outbox.request_logs import logged_request
+from soldt_outbox.rows import OmnisendRequest, OutboxRow, Outcome, Skip
 from worker import outcomes
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.outcomes import Attempt
+from worker.requests import NotLookedUp, follow_ups, request_for
 from worker.retrying import send_within_lease
 from worker.settling import PASSING
-from worker.shops import Shop, Shops, Surroundings
+from worker.shops import Shop, Shops
+from worker.surroundings import Surroundings
 
 log = structlog.get_logger()
 
 MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
 SUSPECT_RESCUES: Final = 3  # and before it is sent alone, so that it takes no other row down with it
-_UNKNOWN_KIND_WAIT: Final = timedelta(minutes=30)  # for a newer worker, which a deploy brings
 
 
 class UnderWay:
@@ -92,20 +92,11 @@ class Sender:
         row = attempt.row
         try:
             unsent = self._judge(row, surroundings.shops.get(row.merchant_id))
-            if unsent is not None:
-                return unsent
-            shop = surroundings.shops[row.merchant_id]
-            if isinstance(row.payload, Unreadable):
-                raise PayloadRejected("payload", row.payload.problem)  # noqa: TRY301 - as the mapping does
-            request = map_event(
-                row, shop.profile, surroundings.catalogue.get(row.merchant_id, {}), shop.dialect
-            )
-            if isinstance(request, Skip):
-                return outcomes.of_skip(row, request)
-            answered = await self.ask(attempt, request, shop)
-            return answered if isinstance(answered, Outcome) else outcomes.of_delivery(attempt.ended())
+            return unsent or await self._tell(attempt, surroundings)
         except PayloadRejected as error:
             return outcomes.of_rejected_payload(row, error)
+        except NotLookedUp as error:
+            return outcomes.of_failed_look_up(row, str(error))
         except Exception as error:  # noqa: BLE001 - one row's defect must not stop the others
             # The traceback's source lines are ours; the message might repeat the payload and is left out.
             log.error(  # noqa: TRY400 - see above
@@ -113,9 +104,18 @@ class Sender:
             )
             return outcomes.of_defect(row, error, policy=self._policy, rng=self._rng)
 
-    def _judge(  # noqa: PLR0911 - one return per reason
-        self, row: OutboxRow, shop: Shop | None
-    ) -> Outcome | None:
+    async def _tell(self, attempt: UnderWay, surroundings: Surroundings) -> Outcome:
+        row = attempt.row
+        shop = surroundings.shops[row.merchant_id]
+        request = request_for(row, shop, surroundings)
+        if isinstance(request, Skip):
+            return outcomes.of_skip(row, request)
+        answered = await self.ask(attempt, request, shop)
+        if isinstance(answered, Outcome):
+            return answered
+        return outcomes.of_delivery(attempt.ended(), follow_ups(row, shop))
+
+    def _judge(self, row: OutboxRow, shop: Shop | None) -> Outcome | None:
         """The outcome of a row that is not to be sent, or ``None``."""
         if row.rescues >= MAX_RESCUES:
             return outcomes.of_too_many_rescues(row)
@@ -135,14 +135,6 @@ class Sender:
         if shop.problem is not None:
             self._lanes.hold(row.merchant_id)
             return outcomes.of_unusable_credential(row, shop.problem)
-        if row.kind is not Kind.EVENT:
-            return Outcome(
-                row=row,
-                verdict=Verdict.RETRY,
-                retry_in=_UNKNOWN_KIND_WAIT,
-                counted=False,
-                error=f"this worker does not know kind {row.kind} yet; deploy one that does",
-            )
         return None
 
     async def ask(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
@@ -150,7 +142,7 @@ class Sender:
         attempt.log = {
             "event_id": request.event_id,
             "contact_hash": contact_hash(request.recipient) if request.recipient else None,
-            "request_log": redact_request(request.body),
+            "request_log": logged_request(attempt.row.kind, request),
         }
         while True:
             answer = await self._send(attempt, request, shop)

@@ -1,32 +1,23 @@
-"""What sending needs to know of the merchants of a batch: key, profile, catalogue. Looked up once per batch."""
+"""Merchants as sending needs them: key, profile, dialect, what they want told."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import psycopg
-import structlog
-
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import CredentialError
 from soldt_outbox.omnisend.dialects import DIALECTS, Dialect
-from soldt_outbox.omnisend.mapping import product_ids
-from soldt_outbox.rows import CatalogueProduct, MerchantProfile, OutboxRow
+from soldt_outbox.rows import MerchantProfile
 from soldt_outbox.store import MerchantRecord, Store
-from worker.settling import PASSING
-
-log = structlog.get_logger()
 
 KEPT_S: Final = (
     5.0  # a key replaced or revoked by `connect` or `disconnect` is noticed this soon, or when it is refused
 )
 MAX_KEPT: Final = 10_000  # merchants; each some 500 bytes
-MAX_PRODUCTS: Final = 5_000  # looked up per batch; line items beyond go out with what their payload holds
-_MAX_BIGINT_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +41,8 @@ class Shop:
         return f"Shop({self.profile.merchant_id})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the rows of one batch are sent with."""
-
-    shops: Mapping[UUID, Shop]
-    catalogue: Mapping[UUID, Mapping[str, CatalogueProduct]]
-
-
 class Shops:
-    """Looks up merchants and catalogue, and keeps merchants for some seconds."""
+    """Looks up merchants, and keeps them for some seconds."""
 
     def __init__(
         self,
@@ -68,22 +51,14 @@ class Shops:
         *,
         dialect: Dialect,
         storefront_url: str,
-        with_catalogue: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._keys = keys
         self._dialect = dialect
         self._storefront_url = storefront_url
-        self._with_catalogue = with_catalogue
         self._clock = clock
         self._kept: dict[UUID, tuple[float, Shop]] = {}
-
-    async def around(self, rows: Sequence[OutboxRow]) -> Surroundings:
-        """Everything that sending ``rows`` takes, in at most two queries."""
-        shops = await self._shops({row.merchant_id for row in rows})
-        catalogue = await self._catalogue(rows) if self._with_catalogue else {}
-        return Surroundings(shops=shops, catalogue=catalogue)
 
     async def key_was_replaced(self, shop: Shop) -> bool:
         """Whether another key is stored by now than the one ``shop`` was sent for with."""
@@ -92,7 +67,8 @@ class Shops:
         record = (await self._store.merchants([merchant_id])).get(merchant_id)
         return record is not None and record.api_key_enc not in (None, shop.sealed)
 
-    async def _shops(self, merchants: set[UUID]) -> dict[UUID, Shop]:
+    async def get(self, merchants: set[UUID]) -> dict[UUID, Shop]:
+        """The shops of ``merchants``; one whose connection is gone is not among them."""
         now = self._clock()
         found = {m: kept[1] for m in merchants if (kept := self._kept.get(m)) is not None and kept[0] > now}
         missing = merchants - found.keys()
@@ -138,23 +114,3 @@ class Shops:
         if record.custom_domain:
             return f"https://{record.custom_domain.strip().lower()}"
         return self._storefront_url.replace("{slug}", record.slug) if record.slug else None
-
-    async def _catalogue(self, rows: Iterable[OutboxRow]) -> Mapping[UUID, Mapping[str, CatalogueProduct]]:
-        wanted = {
-            (row.merchant_id, int(product))
-            for row in rows
-            for product in product_ids(row)
-            if product.isascii() and product.isdigit() and len(product) <= _MAX_BIGINT_DIGITS
-        }
-        if not wanted:
-            return {}
-        try:
-            return await self._store.catalogue(sorted(wanted, key=str)[:MAX_PRODUCTS])
-        except PASSING:
-            raise
-        except psycopg.Error as error:
-            log.warning(
-                "products cannot be looked up; line items go out with what their payload holds",
-                error=type(error).__name__,
-            )
-            return {}

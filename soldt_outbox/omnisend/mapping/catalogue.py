@@ -20,7 +20,7 @@ from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES
 from soldt_outbox.omnisend.mapping.ids import clean_id
 from soldt_outbox.omnisend.mapping.line_items import MAX_DESCRIPTION, MAX_TITLE, JsonObject
-from soldt_outbox.omnisend.mapping.locales import DEFAULT_LOCALE, localised
+from soldt_outbox.omnisend.mapping.locales import localised
 from soldt_outbox.omnisend.mapping.reading import (
     NotANumber,
     amount,
@@ -132,8 +132,6 @@ def map_product(
     merchant: MerchantProfile,
     products: Mapping[str, ShopProduct],
     dialect: Dialect,  # noqa: ARG001 - both versions of the API take the same
-    *,
-    locale: str = DEFAULT_LOCALE,
 ) -> OmnisendRequest:
     """The request for a row of kind ``product``.
 
@@ -147,7 +145,7 @@ def map_product(
         return OmnisendRequest(method="DELETE", path=path, body=b"")
     if product.problem is not None:
         raise PayloadRejected("product", product.problem)
-    body = _encode(_product(product, merchant, locale))
+    body = _encode(_product(product, merchant))
     if len(body) > MAX_BODY_BYTES:
         raise PayloadRejected(
             "variants", f"make a request of {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are sent"
@@ -160,11 +158,9 @@ def map_product(
 
 def map_category(
     row: OutboxRow,
-    merchant: MerchantProfile,  # noqa: ARG001 - nothing of it is sent
+    merchant: MerchantProfile,
     collections: Mapping[str, ShopCollection],
     dialect: Dialect,  # noqa: ARG001 - both versions of the API take the same
-    *,
-    locale: str = DEFAULT_LOCALE,
 ) -> OmnisendRequest:
     """The request for a row of kind ``category``; ``collections`` as ``products`` of ``map_product``."""
     collection_id = str(changed_collection(row))
@@ -173,7 +169,7 @@ def map_category(
     collection = collections.get(collection_id)
     if collection is None:
         return OmnisendRequest(method="DELETE", path=path, body=b"")
-    title = localised(collection.name, locale, MAX_TITLE)
+    title = localised(collection.name, merchant.locale, MAX_TITLE)
     if title is None:
         raise PayloadRejected("name", "is missing: a category needs a title")
     return _either(
@@ -195,8 +191,8 @@ def _either(replace: OmnisendRequest, create: OmnisendRequest) -> OmnisendReques
 # -- a product's body ------------------------------------------------------------------------------------------
 
 
-def _product(product: ShopProduct, merchant: MerchantProfile, locale: str) -> JsonObject:
-    title = localised(product.title, locale, MAX_TITLE)
+def _product(product: ShopProduct, merchant: MerchantProfile) -> JsonObject:
+    title = localised(product.title, merchant.locale, MAX_TITLE)
     if title is None:
         raise PayloadRejected("title", "is missing")
     address = url(page(merchant, "/product", product.id))
@@ -212,8 +208,8 @@ def _product(product: ShopProduct, merchant: MerchantProfile, locale: str) -> Js
         "variants": _variants(product, title, address),
     }
     for key, part in (
-        ("description", localised(product.description, locale, MAX_DESCRIPTION)),
-        ("type", localised(product.category, locale, MAX_LABEL)),
+        ("description", localised(product.description, merchant.locale, MAX_DESCRIPTION)),
+        ("type", localised(product.category, merchant.locale, MAX_LABEL)),
         ("vendor", text(product.vendor, MAX_LABEL)),
         ("defaultImageUrl", images[0] if images else None),
         ("images", images),

@@ -1,5 +1,6 @@
 """Products and categories: what a shop's tables hold becomes what Omnisend takes, in both versions of the API."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -318,9 +319,10 @@ def test_of_a_long_title_the_options_stay():
 )
 def test_the_merchants_language_is_sent_else_english_else_the_first(title, locale, sent):
     product = having(title=title, description=title, category=title)
-    found = body(product, locale=locale)
+    found = body(product, merchant=replace(MERCHANT, locale=locale))
     assert (found["title"], found["description"], found["type"]) == (sent, sent, sent)
-    category = map_category(renamed(), MERCHANT, {"5": ShopCollection(id="5", name=title)}, V5, locale=locale)
+    merchant = replace(MERCHANT, locale=locale)
+    category = map_category(renamed(), merchant, {"5": ShopCollection(id="5", name=title)}, V5)
     assert parse(category.body) == {"title": sent}
 
 

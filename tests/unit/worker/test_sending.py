@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -12,6 +14,7 @@ import pytest
 from soldt_outbox.errors import CredentialError, NeverSeen
 from soldt_outbox.omnisend.answers import Answer
 from soldt_outbox.omnisend.dialects import V5, V2026_03_15, Dialect
+from soldt_outbox.omnisend.mapping.catalogue import ShopProduct
 from soldt_outbox.rows import (
     Kind,
     MerchantProfile,
@@ -22,13 +25,15 @@ from soldt_outbox.rows import (
     Unreadable,
     Verdict,
 )
+from tests.support.shop import ORDER
 from tests.support.worker import cart
 from tests.support.worker_rows import SHOP, Clock, row
 from worker import sending
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.sending import MAX_RESCUES, Sender, UnderWay
-from worker.shops import Shop, Surroundings
+from worker.shops import Shop
+from worker.surroundings import Surroundings
 
 
 class Bench:
@@ -53,10 +58,17 @@ class Bench:
     async def key_was_replaced(self, shop: Shop) -> bool:
         return self.replaced()
 
-    async def deliver(self, one: OutboxRow, shop: Shop | None = None, *, known: bool = True) -> Outcome:
+    async def deliver(
+        self,
+        one: OutboxRow,
+        shop: Shop | None = None,
+        *,
+        known: bool = True,
+        around: Surroundings | None = None,
+    ) -> Outcome:
         self.holdings.take([one], asked_at=self.clock())
         shops = {SHOP: shop or _shop()} if known else {}
-        return await self.sender.deliver(UnderWay(one), Surroundings(shops=shops, catalogue={}))
+        return await self.sender.deliver(UnderWay(one), around or Surroundings(shops=shops))
 
 
 @pytest.fixture
@@ -99,7 +111,6 @@ async def test_a_row_is_sent_with_its_merchants_key_and_logged_without_whom_it_i
         (_checkout(expired=True), _shop(), Verdict.EXPIRED, "time to live"),
         (_checkout(), _shop(disabled=True), Verdict.RELEASE, None),
         (_checkout(), _shop(api_key=None, problem="none is stored"), Verdict.RELEASE, "none is stored"),
-        (_checkout(kind=Kind.PRODUCT), _shop(), Verdict.RETRY, "does not know kind product yet"),
         (
             _checkout(payload=Unreadable("is nested too deeply")),
             _shop(),
@@ -115,7 +126,6 @@ async def test_a_row_is_sent_with_its_merchants_key_and_logged_without_whom_it_i
         "expired",
         "disabled",
         "no key",
-        "unknown kind",
         "unreadable",
         "nobody",
         "no object",
@@ -142,7 +152,7 @@ async def test_a_row_claimed_before_a_pause_is_handed_back(bench: Bench) -> None
     bench.clock.forward(1)
     bench.lanes.hold(SHOP)
     bench.lanes.pause_stored(SHOP)
-    outcome = await bench.sender.deliver(UnderWay(waiting), Surroundings(shops={SHOP: _shop()}, catalogue={}))
+    outcome = await bench.sender.deliver(UnderWay(waiting), Surroundings(shops={SHOP: _shop()}))
     assert (outcome.verdict, outcome.counted, bench.sent) == (Verdict.RELEASE, False, [])
 
 
@@ -206,7 +216,7 @@ async def test_a_defect_in_the_mapping_is_the_rows_trouble_alone(
     def broken(*_: object) -> OmnisendRequest:
         raise KeyError("nomsa@example.com")
 
-    monkeypatch.setattr(sending, "map_event", broken)
+    monkeypatch.setattr(sending, "request_for", broken)
     outcome = await bench.deliver(_checkout())
     assert outcome.verdict is Verdict.RETRY
     assert "nomsa" not in str(outcome.error)
@@ -231,3 +241,110 @@ async def test_a_retired_dialect_is_not_asked_again_and_the_other_one_is(bench: 
     bench.answer = lambda: Answer(status=202)
     other = await bench.deliver(_checkout(), _shop(dialect=V2026_03_15))
     assert other.verdict is Verdict.DELIVERED
+
+
+# -- other kinds ------------------------------------------------------------------------------------------------
+
+
+SHIRT = ShopProduct(id="17", title="T-shirt", price=Decimal("199.90"))
+
+
+def _product(**changes: Any) -> OutboxRow:
+    given = {"kind": Kind.PRODUCT, "name": "product_changed", "payload": {"product_id": "17"}}
+    return row(**given | changes)
+
+
+def _selling(*products: ShopProduct) -> Surroundings:
+    shop = _shop(profile=MerchantProfile(merchant_id=SHOP, storefront_url="https://protea.example"))
+    return Surroundings(shops={SHOP: shop}, products={SHOP: {one.id: one for one in products}})
+
+
+def _answers(*statuses: int) -> Callable[[], Answer]:
+    left = list(statuses)
+    return lambda: Answer(status=left.pop(0))
+
+
+async def test_what_is_not_there_to_be_replaced_is_created(bench: Bench) -> None:
+    bench.answer = _answers(404, 201)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert [(request.method, request.path) for request, _ in bench.sent] == [
+        ("PUT", "/products/17"),
+        ("POST", "/products"),
+    ]
+    assert (outcome.verdict, outcome.status_code, outcome.requests_made) == (Verdict.DELIVERED, 201, 2)
+
+
+async def test_what_somebody_else_created_meanwhile_is_replaced(bench: Bench) -> None:
+    bench.answer = _answers(404, 409, 200)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert [request.method for request, _ in bench.sent] == ["PUT", "POST", "PUT"]
+    assert outcome.verdict is Verdict.DELIVERED
+
+
+async def test_what_is_there_and_not_there_is_tried_again_later(bench: Bench) -> None:
+    bench.answer = _answers(404, 409, 404)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert (outcome.verdict, outcome.requests_made) == (Verdict.RETRY, 3)
+
+
+async def test_a_product_that_is_gone_is_deleted_and_gone_is_gone(bench: Bench) -> None:
+    bench.answer = _answers(404)
+    outcome = await bench.deliver(_product(), around=_selling())
+    ((request, _),) = bench.sent
+    assert (request.method, request.path, request.body) == ("DELETE", "/products/17", b"")
+    assert outcome.verdict is Verdict.DELIVERED
+    assert outcome.request_log == {"call": "DELETE /products/17"}
+
+
+async def test_a_look_up_that_failed_deletes_nothing(bench: Bench) -> None:
+    unknown = replace(_selling(), products=None)
+    outcome = await bench.deliver(_product(), around=unknown)
+    assert bench.sent == []
+    assert (outcome.verdict, outcome.counted) == (Verdict.RETRY, False)
+    assert "cannot be looked up" in str(outcome.error)
+
+
+async def test_a_key_that_may_not_change_products_stops_products_alone(bench: Bench) -> None:
+    bench.answer = _answers(403)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert (outcome.verdict, outcome.pause) == (Verdict.RELEASE, None)
+    assert "products.write" in str(outcome.forbidden)
+    held = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert (held.verdict, held.requests_made) == (Verdict.RELEASE, 0)
+    bench.answer = _answers(202)
+    assert (await bench.deliver(_checkout())).verdict is Verdict.DELIVERED
+
+
+async def test_of_a_contact_the_log_holds_no_address(bench: Bench) -> None:
+    contact = row(
+        kind=Kind.CONTACT,
+        name="contact_changed",
+        payload={"email": "nomsa@example.com", "phone": "082 123 4567", "firstName": "Nomsa"},
+    )
+    outcome = await bench.deliver(contact)
+    assert outcome.verdict is Verdict.DELIVERED
+    logged = str(outcome.request_log)
+    assert "POST /contacts" in logged
+    assert "nonSubscribed" in logged
+    for secret in ("nomsa@", "Nomsa", "0821234567", "27821234567"):
+        assert secret not in logged
+
+
+@pytest.mark.parametrize(
+    ("switched_on", "follow"),
+    [
+        ({}, []),
+        ({"sync_contacts": True}, ["contact_changed"]),
+        ({"ordered_products": True}, ["ordered_product"]),
+        ({"sync_contacts": True, "ordered_products": True}, ["ordered_product", "contact_changed"]),
+    ],
+)
+async def test_from_a_placed_order_follows_what_its_merchant_wants(
+    bench: Bench, switched_on: dict[str, bool], follow: list[str]
+) -> None:
+    order = {name: value for name, value in ORDER.items() if name != "merchant_id"} | {"id": 4711}
+    outcome = await bench.deliver(row(payload=order), _shop(**switched_on))
+    assert outcome.verdict is Verdict.DELIVERED
+    assert [row.name for row in outcome.follow_ups] == follow
+    paid = await bench.deliver(row(name="order_paid", payload=order), _shop(**switched_on))
+    assert (paid.verdict, paid.follow_ups) == (Verdict.DELIVERED, ())

@@ -1,0 +1,118 @@
+"""What the log row keeps of a request of each kind: an allow-list, without personal data in the clear."""
+
+from __future__ import annotations
+
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from soldt_outbox.redaction import MAX_LOGGED_TEXT, mask_email, mask_name, mask_phone, redact_request
+from soldt_outbox.rows import Kind, OmnisendRequest
+
+
+class _Channel(msgspec.Struct):
+    status: str | None = None
+    statusDate: str | None = None  # noqa: N815 - Omnisend's names, here and below
+    statusChangedAt: str | None = None  # noqa: N815
+
+
+class _Identifier(msgspec.Struct):
+    type: str | None = None
+    id: str | None = None
+    channels: dict[str, _Channel] = {}
+    sendWelcomeMessage: bool | None = None  # noqa: N815
+
+
+class _Contact(msgspec.Struct):
+    identifiers: list[_Identifier] = []
+    firstName: str | None = None  # noqa: N815
+    lastName: str | None = None  # noqa: N815
+    sendWelcomeEmail: bool | None = None  # noqa: N815
+
+
+class _Variant(msgspec.Struct):
+    id: str | None = None
+
+
+class _Product(msgspec.Struct):
+    id: str | None = None
+    title: str | None = None
+    status: str | None = None
+    variants: list[_Variant] = []
+
+
+class _Category(msgspec.Struct):
+    categoryID: str | None = None  # noqa: N815
+    title: str | None = None
+
+
+_contact: Final = msgspec.json.Decoder(_Contact).decode
+_product: Final = msgspec.json.Decoder(_Product).decode
+_category: Final = msgspec.json.Decoder(_Category).decode
+
+
+def logged_request(kind: Kind, request: OmnisendRequest) -> dict[str, Any]:
+    """What to keep of ``request``, under 4 KB. Events as before; of the others the call, and the body as far as it is known."""
+    if kind is Kind.EVENT:
+        return redact_request(request.body)
+    call = {"call": f"{request.method} {request.path.partition('?')[0]}"[:300]}
+    if not request.body:
+        return call
+    try:
+        return call | _kept(kind, request.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return call | {"withheld": "the body is not of the kind's form", "bytes": len(request.body)}
+
+
+def _kept(kind: Kind, body: bytes) -> dict[str, Any]:
+    match kind:
+        case Kind.CONTACT:
+            return _masked_contact(_contact(body))
+        case Kind.PRODUCT:
+            product = _product(body)
+            return {"product": _present(product) | {"variants": len(product.variants)}}
+        case Kind.CATEGORY:
+            return {"category": _present(_category(body))}
+        case Kind.BATCH:
+            return {"bytes": len(body)}
+        case Kind.EVENT:
+            return redact_request(body)
+        case _:
+            assert_never(kind)
+
+
+def _masked_contact(contact: _Contact) -> dict[str, Any]:
+    masked: dict[str, Any] = {"identifiers": [_masked_identifier(one) for one in contact.identifiers[:10]]}
+    for name, value in (("firstName", contact.firstName), ("lastName", contact.lastName)):
+        if value:
+            masked[name] = mask_name(value)
+    if contact.sendWelcomeEmail is not None:
+        masked["sendWelcomeEmail"] = contact.sendWelcomeEmail
+    return masked
+
+
+def _masked_identifier(one: _Identifier) -> dict[str, Any]:
+    address = one.id or ""
+    masked: dict[str, Any] = {
+        "type": one.type,
+        "id": mask_email(address) if one.type == "email" else mask_phone(address),
+        "channels": {
+            name[:20]: {
+                field: value[:MAX_LOGGED_TEXT]
+                for field, value in msgspec.structs.asdict(channel).items()
+                if value is not None
+            }
+            for name, channel in list(one.channels.items())[:5]
+        },
+    }
+    if one.sendWelcomeMessage is not None:
+        masked["sendWelcomeMessage"] = one.sendWelcomeMessage
+    return masked
+
+
+def _present(fields: _Product | _Category) -> dict[str, Any]:
+    return {
+        name: value[:MAX_LOGGED_TEXT]
+        for name, value in msgspec.structs.asdict(fields).items()
+        if isinstance(value, str)
+    }
