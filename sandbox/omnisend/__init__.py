@@ -11,10 +11,6 @@ from sandbox.omnisend.model import (
     PERMISSIONS,
     BrandSpec,
     BrandView,
-    ChannelView,
-    ConsentView,
-    ContactsView,
-    ContactView,
     Fault,
     FaultKind,
     FaultView,
@@ -25,10 +21,18 @@ from sandbox.omnisend.model import (
     Summary,
     Tally,
     WaitFor,
-    WelcomeMessage,
 )
 from sandbox.omnisend.process import StandInProcess
 from sandbox.omnisend.server import OmnisendStandIn, StandInTimeout
+from sandbox.omnisend.views import (
+    CategoryView,
+    ChannelView,
+    ConsentView,
+    ContactsView,
+    ContactView,
+    ProductView,
+    WelcomeMessage,
+)
 
 __all__ = [
     "PERMISSIONS",
@@ -37,6 +41,7 @@ __all__ = [
     "BrandKey",
     "BrandSpec",
     "BrandView",
+    "CategoryView",
     "ChannelView",
     "ConsentView",
     "ContactView",
@@ -47,6 +52,7 @@ __all__ = [
     "Finding",
     "KeySpec",
     "OmnisendStandIn",
+    "ProductView",
     "Received",
     "Settings",
     "StandInControl",

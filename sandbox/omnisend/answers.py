@@ -79,6 +79,8 @@ class Answer(msgspec.Struct, frozen=True):
 ACCEPTED: Final = Answer(202)
 """An event was queued: no body (DOCS, and wp-omnisend's `test_send_customer_event_accepts_bodyless_202`)."""
 
+NO_CONTENT: Final = Answer(204)
+
 
 def _phrase(status: int) -> str:
     try:

@@ -9,19 +9,9 @@ import httpx
 import msgspec
 
 from sandbox.omnisend.brands import BrandKey, new_brand_id, new_key
-from sandbox.omnisend.model import (
-    BrandSpec,
-    BrandView,
-    ContactsView,
-    ContactView,
-    KeySpec,
-    Page,
-    Received,
-    Unsubscribe,
-    Waited,
-    WaitFor,
-)
+from sandbox.omnisend.model import BrandSpec, BrandView, KeySpec, Page, Received, Waited, WaitFor
 from sandbox.omnisend.server import StandInTimeout
+from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductsPage, Unsubscribe
 
 T = TypeVar("T")
 _TIMEOUT_S: Final = 30.0
@@ -98,3 +88,12 @@ def contacts(brand: str | None) -> Ask[ContactsView]:
 
 def unsubscribe(brand: str, email: str | None, phone: str | None) -> Ask[ContactView]:
     return Ask("POST", "/unsubscribe", ContactView, Unsubscribe(brand=brand, email=email, phone=phone))
+
+
+def products(brand: str, offset: int) -> Ask[ProductsPage]:
+    parameters: dict[str, str | int | float] = {"brand": brand, "offset": offset, "limit": PAGE}
+    return Ask("GET", "/products", ProductsPage, parameters=parameters)
+
+
+def categories(brand: str) -> Ask[list[CategoryView]]:
+    return Ask("GET", "/categories", list[CategoryView], parameters={"brand": brand})

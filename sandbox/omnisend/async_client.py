@@ -13,8 +13,6 @@ from sandbox.omnisend.brands import BrandKey
 from sandbox.omnisend.model import (
     BrandSpec,
     BrandView,
-    ContactsView,
-    ContactView,
     Fault,
     FaultView,
     Page,
@@ -23,6 +21,7 @@ from sandbox.omnisend.model import (
     Summary,
     WaitFor,
 )
+from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductView
 
 
 class AsyncStandInControl:
@@ -125,3 +124,15 @@ class AsyncStandInControl:
         self, brand: str, *, email: str | None = None, phone: str | None = None
     ) -> ContactView:
         return await self._ask(asking.unsubscribe(brand, email, phone))
+
+    async def products(self, brand: str) -> list[ProductView]:
+        """All products of a brand as they were last sent, over as many pages as it takes."""
+        found: list[ProductView] = []
+        while True:
+            one = await self._ask(asking.products(brand, len(found)))
+            found += one.products
+            if len(found) >= one.total or not one.products:
+                return found
+
+    async def categories(self, brand: str) -> list[CategoryView]:
+        return await self._ask(asking.categories(brand))

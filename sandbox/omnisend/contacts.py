@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from sandbox.omnisend.contact import PERSON
-from sandbox.omnisend.model import ChannelView, ConsentView, ContactView, WelcomeMessage
 from sandbox.omnisend.values import instant
+from sandbox.omnisend.views import ChannelView, ConsentView, ContactView, WelcomeMessage
 
 IdentifierKind = Literal["email", "phone"]
 ChannelName = Literal["email", "sms"]

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from sandbox.omnisend.model import BrandSpec, Fault, Settings, Unsubscribe, Waited, WaitFor
+from sandbox.omnisend.model import BrandSpec, Fault, Settings, Waited, WaitFor
+from sandbox.omnisend.views import Unsubscribe
 from sandbox.omnisend.world import World
 
 PREFIX: Final = "/_sandbox"
@@ -30,6 +31,8 @@ ENDPOINTS: Final = {
     "GET /_sandbox/settings": "what is in force",
     "POST /_sandbox/settings": "change some: {rate_limit, sink, any_key, retired, …}",
     "GET /_sandbox/contacts?brand=": "contacts with statuses and consents, welcome messages, what was ignored",
+    "GET /_sandbox/products?brand=&offset=&limit=": "a brand's products as last sent",
+    "GET /_sandbox/categories?brand=": "a brand's product categories",
     "POST /_sandbox/unsubscribe": "{brand, email | phone}: the person clicks unsubscribe in a message",
     "POST /_sandbox/release": "reset the connections of requests that hang",
     "POST /_sandbox/listening": "{accept: false} refuses connections at the API, {accept: true} takes them again",
@@ -56,6 +59,12 @@ class _Query:
 
     def text(self, name: str) -> str | None:
         return self._values.get(name)
+
+    def needed(self, name: str) -> str:
+        value = self._values.get(name)
+        if value is None:
+            raise ValueError(f"the parameter {name} is needed")
+        return value
 
     def whole(self, name: str, default: int, most: int | None = None) -> int:
         value = int(self._values.get(name, default))
@@ -100,6 +109,8 @@ class Control:
             "/faults": {"GET": self._faults, "POST": self._add_fault, "DELETE": self._clear_faults},
             "/settings": {"GET": self._settings, "POST": self._change_settings},
             "/contacts": {"GET": self._contacts},
+            "/products": {"GET": self._products},
+            "/categories": {"GET": self._categories},
             "/unsubscribe": {"POST": self._unsubscribe},
             "/release": {"POST": self._release},
             "/listening": {"POST": self._listening},
@@ -169,6 +180,14 @@ class Control:
 
     async def _contacts(self, raw: web.BaseRequest) -> Any:
         return self._world.contacts_view(_Query(raw, frozenset({"brand"})).text("brand"))
+
+    async def _products(self, raw: web.BaseRequest) -> Any:
+        query = _Query(raw, frozenset({"brand", "offset", "limit"}))
+        limit = query.whole("limit", 1000, most=_MAX_PAGE)
+        return self._world.products_page(query.needed("brand"), query.whole("offset", 0), limit)
+
+    async def _categories(self, raw: web.BaseRequest) -> Any:
+        return self._world.categories_view(_Query(raw, frozenset({"brand"})).needed("brand"))
 
     async def _unsubscribe(self, raw: web.BaseRequest) -> Any:
         return self._world.unsubscribe(await _decoded(raw, Unsubscribe))

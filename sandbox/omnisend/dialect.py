@@ -60,6 +60,10 @@ class Dialect:
     """Whether a contact that becomes subscribed is welcomed when the request does not say."""
     cursors: bool
     """Whether a list of contacts is continued with a cursor; else with the URL of the next page."""
+    exists_status: int
+    """What creating a product or category that is there already is answered with."""
+    delete_unknown_status: int
+    """What deleting one that is not there is answered with."""
 
 
 def _api_key(headers: Headers) -> Credential | None:
@@ -95,6 +99,9 @@ V5: Final = Dialect(
     welcome_of_contact="sendWelcomeEmail",
     welcome_default=False,
     cursors=False,
+    # In a recording of version 3: 422 with "Product with 'x' productID already exists" (stovendo-com/omnisend-sdk).
+    exists_status=422,
+    delete_unknown_status=404,
 )
 V2026_03_15: Final = Dialect(
     name="2026-03-15",
@@ -111,6 +118,8 @@ V2026_03_15: Final = Dialect(
     welcome_of_contact=None,
     welcome_default=True,
     cursors=True,
+    exists_status=409,
+    delete_unknown_status=204,
 )
 
 DIALECTS: Final = (V5, V2026_03_15)

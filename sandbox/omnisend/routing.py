@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from sandbox.omnisend.answers import Answer, documented, invalid
 from sandbox.omnisend.brands import Brand, Caller
+from sandbox.omnisend.catalogue import Catalogue
 from sandbox.omnisend.dialect import DIALECTS, Dialect, DialectName
 from sandbox.omnisend.journal import Entry
 from sandbox.omnisend.model import Finding
@@ -40,6 +41,11 @@ class Call:
     """Tells where the request went, without its query: what links to other pages begin with."""
     found: list[Finding] = field(default_factory=list)
     """What came to light only when the request was acted upon."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The products and categories of the caller's brand."""
+        return self.world.catalogue(self.brand.brand_id)
 
     def refuse(self, status: int, detail: str | None = None) -> Answer:
         """The documented body of an error status, in the caller's dialect."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import sys
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,19 +16,8 @@ from sandbox.omnisend import breakage, control
 from sandbox.omnisend.api import Api
 from sandbox.omnisend.brands import BrandKey, new_brand_id, new_key
 from sandbox.omnisend.faults import AT_CONNECT, Target
-from sandbox.omnisend.model import (
-    BrandSpec,
-    ContactsView,
-    ContactView,
-    Fault,
-    FaultView,
-    KeySpec,
-    Received,
-    Settings,
-    Summary,
-    Unsubscribe,
-    WaitFor,
-)
+from sandbox.omnisend.model import BrandSpec, Fault, FaultView, KeySpec, Received, Settings, Summary, WaitFor
+from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductView, Unsubscribe
 from sandbox.omnisend.world import World
 
 _KEEPALIVE_S: Final = 75.0
@@ -233,6 +223,13 @@ class OmnisendStandIn:
     def contacts(self, brand: str | None = None) -> ContactsView:
         """The contacts of a brand, or of all, with their statuses and the welcome messages they got."""
         return self._world.contacts_view(brand)
+
+    def products(self, brand: str) -> list[ProductView]:
+        """All products of a brand as they were last sent."""
+        return self._world.products_page(brand, 0, sys.maxsize).products
+
+    def categories(self, brand: str) -> list[CategoryView]:
+        return self._world.categories_view(brand)
 
     def unsubscribe(self, brand: str, *, email: str | None = None, phone: str | None = None) -> ContactView:
         """Let the person click "unsubscribe" in a message; ValueError if the brand has no such contact."""

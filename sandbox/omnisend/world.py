@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import islice
+
+import msgspec
 
 from sandbox.omnisend.brands import Brands
+from sandbox.omnisend.catalogue import Catalogue
 from sandbox.omnisend.contacts import Contacts, Identifier
 from sandbox.omnisend.duplicates import Ledger
 from sandbox.omnisend.faults import Faults
 from sandbox.omnisend.journal import Journal
-from sandbox.omnisend.model import ContactsView, ContactView, Settings, Unsubscribe
+from sandbox.omnisend.model import Settings
+from sandbox.omnisend.views import (
+    CategoryView,
+    ContactsView,
+    ContactView,
+    ProductsPage,
+    ProductView,
+    Unsubscribe,
+)
 
 
 class World:
@@ -23,6 +35,7 @@ class World:
         self.faults = Faults()
         self.journal = Journal(settings.max_stored, settings.window_s)
         self._contacts: dict[str, Contacts] = {}
+        self._catalogues: dict[str, Catalogue] = {}
         self.released = asyncio.Event()
         """Set to end the requests that hang, and replaced by a new one."""
 
@@ -32,6 +45,34 @@ class World:
         if found is None:
             found = self._contacts[brand_id] = Contacts(brand_id)
         return found
+
+    def catalogue(self, brand_id: str) -> Catalogue:
+        """The products and categories of a brand."""
+        return self._catalogues.setdefault(brand_id, Catalogue())
+
+    def products_page(self, brand_id: str, offset: int, limit: int) -> ProductsPage:
+        """Products of a brand as they were last sent, in the order in which they were created."""
+        products = self.catalogue(brand_id).products
+        page = islice(products.values(), offset, offset + limit)
+        return ProductsPage(
+            products=[
+                ProductView(
+                    product_id=one.product_id,
+                    body=msgspec.Raw(one.body),
+                    created_at=one.created_at,
+                    updated_at=one.updated_at,
+                    replaced=one.replaced,
+                )
+                for one in page
+            ],
+            total=len(products),
+        )
+
+    def categories_view(self, brand_id: str) -> list[CategoryView]:
+        return [
+            CategoryView(one.category_id, one.title, one.created_at, one.updated_at)
+            for one in self.catalogue(brand_id).categories.values()
+        ]
 
     def contacts_view(self, brand_id: str | None = None) -> ContactsView:
         """The contacts of a brand, or of all."""
@@ -69,6 +110,7 @@ class World:
         self.faults.clear()
         self.ledger = Ledger()
         self._contacts.clear()
+        self._catalogues.clear()
         self.journal.clear(self.settings.max_stored, self.settings.window_s)
         if brands:
             self.brands = Brands()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.omnisend.resources import brand, contacts, events
+from sandbox.omnisend.resources import brand, categories, contacts, events, products
 from sandbox.omnisend.routing import Routes
 
-ROUTES: Final = Routes({**events.ROUTES, **contacts.ROUTES, **brand.ROUTES})
+ROUTES: Final = Routes(
+    {**events.ROUTES, **contacts.ROUTES, **products.ROUTES, **categories.ROUTES, **brand.ROUTES}
+)
 
 __all__ = ["ROUTES"]

@@ -126,3 +126,9 @@ def new_event() -> Any:
 @pytest.fixture
 def connect() -> Any:
     return raw_client
+
+
+@pytest.fixture
+def in_thread() -> Any:
+    """Runs what blocks beside the stand-in's own loop."""
+    return asyncio.to_thread
