@@ -25,6 +25,7 @@ from sandbox.omnisend.model import (
 from sandbox.omnisend.process import StandInProcess
 from sandbox.omnisend.server import OmnisendStandIn, StandInTimeout
 from sandbox.omnisend.views import (
+    BatchView,
     CategoryView,
     ChannelView,
     ConsentView,
@@ -37,6 +38,7 @@ from sandbox.omnisend.views import (
 __all__ = [
     "PERMISSIONS",
     "AsyncStandInControl",
+    "BatchView",
     "BrandError",
     "BrandKey",
     "BrandSpec",

@@ -39,8 +39,9 @@ class Api:
                 entry.fault = early.fault_id
                 world.journal.close(entry, "reset_before_reading")
                 return breakage.reset(raw)
-        body = await _body(raw, world.settings.max_body_bytes)
-        endpoint = request.endpoint
+        endpoint, settings = request.endpoint, world.settings
+        is_large = endpoint is not None and endpoint.is_large
+        body = await _body(raw, settings.max_batch_bytes if is_large else settings.max_body_bytes)
         reading = NOTHING_READ
         if endpoint is not None and body is not None and request.dialect is not None:
             reading = endpoint.read(body, request.dialect)

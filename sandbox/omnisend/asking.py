@@ -11,7 +11,14 @@ import msgspec
 from sandbox.omnisend.brands import BrandKey, new_brand_id, new_key
 from sandbox.omnisend.model import BrandSpec, BrandView, KeySpec, Page, Received, Waited, WaitFor
 from sandbox.omnisend.server import StandInTimeout
-from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductsPage, Unsubscribe
+from sandbox.omnisend.views import (
+    BatchView,
+    CategoryView,
+    ContactsView,
+    ContactView,
+    ProductsPage,
+    Unsubscribe,
+)
 
 T = TypeVar("T")
 _TIMEOUT_S: Final = 30.0
@@ -97,3 +104,8 @@ def products(brand: str, offset: int) -> Ask[ProductsPage]:
 
 def categories(brand: str) -> Ask[list[CategoryView]]:
     return Ask("GET", "/categories", list[CategoryView], parameters={"brand": brand})
+
+
+def batches(brand: str | None) -> Ask[list[BatchView]]:
+    parameters: dict[str, str | int | float] = {} if brand is None else {"brand": brand}
+    return Ask("GET", "/batches", list[BatchView], parameters=parameters)

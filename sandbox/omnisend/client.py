@@ -21,7 +21,7 @@ from sandbox.omnisend.model import (
     Summary,
     WaitFor,
 )
-from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductView
+from sandbox.omnisend.views import BatchView, CategoryView, ContactsView, ContactView, ProductView
 
 
 class StandInControl:
@@ -142,3 +142,7 @@ class StandInControl:
 
     def categories(self, brand: str) -> list[CategoryView]:
         return self._ask(asking.categories(brand))
+
+    def batches(self, brand: str | None = None) -> list[BatchView]:
+        """The batches of a brand, or of all, with the response codes of their items."""
+        return self._ask(asking.batches(brand))

@@ -22,7 +22,7 @@ ENDPOINTS: Final = {
     "GET /_sandbox/received?brand=&after=&limit=": "requests in order of arrival, with findings",
     "GET /_sandbox/summary": "counts, in all and per brand",
     "GET /_sandbox/arrivals": "monotonic instants of all requests",
-    "GET /_sandbox/wait?count=N&of=received|settled|accepted|unique&brand=&timeout=S": "answers when the count is reached",
+    "GET /_sandbox/wait?count=N&of=received|settled|accepted|unique|batches&brand=&timeout=S": "answers when the count is reached",
     "GET /_sandbox/brands": "brands and masked keys",
     "POST /_sandbox/brands": "register or change a brand: {brandID, keys: [{key, permissions?}], …}",
     "GET /_sandbox/faults": "faults in force, with how often they matched and fired",
@@ -33,6 +33,7 @@ ENDPOINTS: Final = {
     "GET /_sandbox/contacts?brand=": "contacts with statuses and consents, welcome messages, what was ignored",
     "GET /_sandbox/products?brand=&offset=&limit=": "a brand's products as last sent",
     "GET /_sandbox/categories?brand=": "a brand's product categories",
+    "GET /_sandbox/batches?brand=": "batches and the response codes of their items",
     "POST /_sandbox/unsubscribe": "{brand, email | phone}: the person clicks unsubscribe in a message",
     "POST /_sandbox/release": "reset the connections of requests that hang",
     "POST /_sandbox/listening": "{accept: false} refuses connections at the API, {accept: true} takes them again",
@@ -111,6 +112,7 @@ class Control:
             "/contacts": {"GET": self._contacts},
             "/products": {"GET": self._products},
             "/categories": {"GET": self._categories},
+            "/batches": {"GET": self._batches},
             "/unsubscribe": {"POST": self._unsubscribe},
             "/release": {"POST": self._release},
             "/listening": {"POST": self._listening},
@@ -188,6 +190,9 @@ class Control:
 
     async def _categories(self, raw: web.BaseRequest) -> Any:
         return self._world.categories_view(_Query(raw, frozenset({"brand"})).needed("brand"))
+
+    async def _batches(self, raw: web.BaseRequest) -> Any:
+        return self._world.batches_view(_Query(raw, frozenset({"brand"})).text("brand"))
 
     async def _unsubscribe(self, raw: web.BaseRequest) -> Any:
         return self._world.unsubscribe(await _decoded(raw, Unsubscribe))

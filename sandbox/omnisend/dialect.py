@@ -60,6 +60,8 @@ class Dialect:
     """Whether a contact that becomes subscribed is welcomed when the request does not say."""
     cursors: bool
     """Whether a list of contacts is continued with a cursor; else with the URL of the next page."""
+    max_batch_items: int
+    """How many items one batch may have."""
     exists_status: int
     """What creating a product or category that is there already is answered with."""
     delete_unknown_status: int
@@ -99,6 +101,7 @@ V5: Final = Dialect(
     welcome_of_contact="sendWelcomeEmail",
     welcome_default=False,
     cursors=False,
+    max_batch_items=1_000,
     # In a recording of version 3: 422 with "Product with 'x' productID already exists" (stovendo-com/omnisend-sdk).
     exists_status=422,
     delete_unknown_status=404,
@@ -118,6 +121,7 @@ V2026_03_15: Final = Dialect(
     welcome_of_contact=None,
     welcome_default=True,
     cursors=True,
+    max_batch_items=100,
     exists_status=409,
     delete_unknown_status=204,
 )

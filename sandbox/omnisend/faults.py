@@ -24,6 +24,8 @@ class Target:
     path: str | None = None
     event_name: str | None = None
     email: str | None = None
+    batch_item: bool = False
+    item_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class _Armed:
                 (fault.path, target.path),
                 (fault.event_name, target.event_name),
                 (fault.email, target.email),
+                (fault.item_id, target.item_id),
+                (fault.batch_item, target.batch_item),
             )
         )
 

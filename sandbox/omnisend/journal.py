@@ -88,7 +88,7 @@ class _Counts:
     """The running counts of one brand, or of all."""
 
     def __init__(self) -> None:
-        self.received = self.accepted = self.unique = self.processed = 0
+        self.received = self.accepted = self.unique = self.processed = self.batches = 0
         self.rejected_findings = self.ignored_findings = 0
         self.findings: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
@@ -124,6 +124,7 @@ class _Counts:
             unique=self.unique,
             processed=self.processed,
             duplicates=self.accepted - self.unique,
+            batches=self.batches,
             rejected_findings=self.rejected_findings,
             ignored_findings=self.ignored_findings,
             findings=dict(self.findings),
@@ -205,6 +206,11 @@ class Journal:
             counts.took(duplicate=duplicate, processed=processed)
         self._signal()
 
+    def batch_over(self, brand: str) -> None:
+        for counts in self._counts(brand):
+            counts.batches += 1
+        self._signal()
+
     def close(self, entry: Entry, outcome: Outcome, status: int | None = None) -> None:
         entry.outcome, entry.status = outcome, status
         for counts in self._counts(entry.brand):
@@ -232,6 +238,8 @@ class Journal:
                 return counts.accepted
             case "unique":
                 return counts.unique
+            case "batches":
+                return counts.batches
 
     async def wait(self, count: int, of: WaitFor, brand: str | None, timeout_s: float) -> bool:
         """Whether the count was reached in time; woken when it is, never polling."""

@@ -9,11 +9,12 @@ import msgspec
 Severity = Literal["rejected", "ignored"]
 """`rejected`: Omnisend answers 400. `ignored`: it answers 202 and the value, or the whole event, has no effect."""
 
-WaitFor = Literal["received", "settled", "accepted", "unique"]
+WaitFor = Literal["received", "settled", "accepted", "unique", "batches"]
 """What can be counted and waited for.
 
 `received`: every request at the API, whatever came of it. `settled`: those that are over, answered or not. `accepted`: events Omnisend has taken in, also when the
-answer never reached the client. `unique`: the different eventIDs among the accepted.
+answer never reached the client; those in batches are among them. `unique`: the different eventIDs among the accepted.
+`batches`: those that are over, finished or stopped.
 """
 
 FaultKind = Literal[
@@ -62,6 +63,18 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
 
 
+_NOT_NEGATIVE: Final = (
+    "rate_limit",
+    "historical_after_s",
+    "max_body_bytes",
+    "max_batch_bytes",
+    "batch_delay_s",
+    "batch_item_delay_s",
+    "batch_max_errors",
+    "sink_delay_s",
+)
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the stand-in behaves where the documentation leaves it open, and how much it remembers."""
 
@@ -80,6 +93,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Events older than this count as historical, which are de-duplicated; where Omnisend draws the line is unpublished."""
     max_body_bytes: int = 1 << 20
     """Above it 413. Omnisend declares 413 but no size; its advice for batches is 1 MB."""
+    max_batch_bytes: int = 8 << 20
+    """The same for the body of a batch, of which 1 MB is advice and not a limit."""
+    batch_delay_s: float = 0.0
+    """How long a batch is pending before its first item is done, ..."""
+    batch_item_delay_s: float = 0.0
+    """... and how long it rests after each of them; a change takes effect at once."""
+    batch_max_errors: int | None = None
+    """With more failed items than this a batch is stopped. Omnisend publishes no number; None: never."""
+    max_batches: int = 2_000
+    """Batches kept for reading; older ones that are over fall out."""
     max_stored: int = 50_000
     """Requests kept for reading; older ones fall out, the counts stay."""
     max_event_ids: int = 500_000
@@ -93,10 +116,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Dialects that answer 410, such as `v5`."""
 
     def __post_init__(self) -> None:
-        for name in ("rate_limit", "historical_after_s", "max_body_bytes", "sink_delay_s"):
-            if getattr(self, name) < 0:
+        for name in _NOT_NEGATIVE:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative")
-        for name in ("window_s", "max_stored", "max_event_ids"):
+        for name in ("window_s", "max_stored", "max_event_ids", "max_batches"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
 
@@ -120,6 +143,10 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     event_name: str | None = None
     email: str | None = None
     path: str | None = None
+    batch_item: bool = False
+    """Whether it hits single items of batches, in place of requests: `count=3` the first three, `status` only."""
+    item_id: str | None = None
+    """The id an item of a batch gives itself: product, category or event id, or a contact's e-mail address."""
     nth: int = 1
     """The first match that is hit, counted from 1 for this fault."""
     count: int | None = None
@@ -162,6 +189,10 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 )
             if self.processed:
                 raise ValueError(f"{self.kind}: what was not read cannot be processed")
+        if self.batch_item and (self.kind != "status" or self.path is not None):
+            raise ValueError("an item of a batch can get a status only, and has no path of its own")
+        if self.item_id is not None and not self.batch_item:
+            raise ValueError("item_id is for items of batches")
         if self.kind == "reset_on_connect" and (self.brand is not None or self.path is not None):
             raise ValueError(
                 "reset_on_connect happens before any request: it can match neither brand nor path"
@@ -260,6 +291,8 @@ class Tally(msgspec.Struct, kw_only=True):
     unique: int = 0
     processed: int = 0
     duplicates: int = 0
+    batches: int = 0
+    """Batches that are over."""
     rejected_findings: int = 0
     ignored_findings: int = 0
     findings: dict[str, int] = {}

@@ -72,6 +72,8 @@ class Endpoint:
     parameters: frozenset[str] = frozenset()
     """The query parameters it knows."""
     dialects: frozenset[DialectName] = _ALL
+    is_large: bool = False
+    """Whether its body may have the size of a batch's."""
     tokens_only: bool = False
     """Whether an API key cannot call it, whatever its permissions."""
 

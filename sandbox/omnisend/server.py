@@ -17,7 +17,14 @@ from sandbox.omnisend.api import Api
 from sandbox.omnisend.brands import BrandKey, new_brand_id, new_key
 from sandbox.omnisend.faults import AT_CONNECT, Target
 from sandbox.omnisend.model import BrandSpec, Fault, FaultView, KeySpec, Received, Settings, Summary, WaitFor
-from sandbox.omnisend.views import CategoryView, ContactsView, ContactView, ProductView, Unsubscribe
+from sandbox.omnisend.views import (
+    BatchView,
+    CategoryView,
+    ContactsView,
+    ContactView,
+    ProductView,
+    Unsubscribe,
+)
 from sandbox.omnisend.world import World
 
 _KEEPALIVE_S: Final = 75.0
@@ -50,7 +57,8 @@ class _ApiServer(web.Server):
             breakage.reset_transport(transport)
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        most = self._world.settings.max_body_bytes
+        settings = self._world.settings
+        most = max(settings.max_body_bytes, settings.max_batch_bytes)
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most + 1)
 
     def hang_up(self) -> None:
@@ -116,6 +124,7 @@ class OmnisendStandIn:
 
     async def stop(self) -> None:
         self._world.release()
+        self._world.batches.clear()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -230,6 +239,10 @@ class OmnisendStandIn:
 
     def categories(self, brand: str) -> list[CategoryView]:
         return self._world.categories_view(brand)
+
+    def batches(self, brand: str | None = None) -> list[BatchView]:
+        """The batches of a brand, or of all, with the response codes of their items."""
+        return self._world.batches_view(brand)
 
     def unsubscribe(self, brand: str, *, email: str | None = None, phone: str | None = None) -> ContactView:
         """Let the person click "unsubscribe" in a message; ValueError if the brand has no such contact."""

@@ -109,3 +109,21 @@ class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def __post_init__(self) -> None:
         if (self.email is None) == (self.phone is None):
             raise ValueError("either email or phone is needed")
+
+
+class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch and how far it is."""
+
+    brand: str
+    batch_id: str
+    method: str
+    endpoint: str
+    status: str
+    """pending, inProgress, finished or stopped."""
+    total: int
+    errors: int
+    response_codes: list[int]
+    """Of the items that are done, in their order."""
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None

@@ -8,6 +8,7 @@ from itertools import islice
 
 import msgspec
 
+from sandbox.omnisend.batches import Batches
 from sandbox.omnisend.brands import Brands
 from sandbox.omnisend.catalogue import Catalogue
 from sandbox.omnisend.contacts import Contacts, Identifier
@@ -16,6 +17,7 @@ from sandbox.omnisend.faults import Faults
 from sandbox.omnisend.journal import Journal
 from sandbox.omnisend.model import Settings
 from sandbox.omnisend.views import (
+    BatchView,
     CategoryView,
     ContactsView,
     ContactView,
@@ -34,6 +36,7 @@ class World:
         self.ledger = Ledger()
         self.faults = Faults()
         self.journal = Journal(settings.max_stored, settings.window_s)
+        self.batches = Batches(lambda: self.settings)
         self._contacts: dict[str, Contacts] = {}
         self._catalogues: dict[str, Catalogue] = {}
         self.released = asyncio.Event()
@@ -74,6 +77,10 @@ class World:
             for one in self.catalogue(brand_id).categories.values()
         ]
 
+    def batches_view(self, brand_id: str | None = None) -> list[BatchView]:
+        """The batches of a brand, or of all, in the order in which they came."""
+        return [one.view() for one in self.batches if brand_id in {None, one.brand_id}]
+
     def contacts_view(self, brand_id: str | None = None) -> ContactsView:
         """The contacts of a brand, or of all."""
         told = [one for name, one in self._contacts.items() if brand_id in {None, name}]
@@ -98,6 +105,7 @@ class World:
     def change(self, settings: Settings) -> None:
         self.settings = settings
         self.journal.keep(settings.max_stored, settings.window_s)
+        self.batches.settings_changed()
 
     def release(self) -> None:
         """Reset the connections of all requests that hang at this moment."""
@@ -109,6 +117,7 @@ class World:
         self.release()
         self.faults.clear()
         self.ledger = Ledger()
+        self.batches.clear()
         self._contacts.clear()
         self._catalogues.clear()
         self.journal.clear(self.settings.max_stored, self.settings.window_s)
