@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
-from sandbox.omnisend import breakage
+from sandbox.omnisend import breakage, oauth_endpoints
 from sandbox.omnisend.answers import Answer, documented
+from sandbox.omnisend.brands import Caller
 from sandbox.omnisend.faults import AFTER_READING, BEFORE_READING, Hit, Target
 from sandbox.omnisend.gateway import Request, refusal
 from sandbox.omnisend.journal import Entry
 from sandbox.omnisend.model import Fault
+from sandbox.omnisend.oauth_endpoints import OAuthRequest
 from sandbox.omnisend.routing import Call
 from sandbox.omnisend.validation import NOTHING_READ, Reading
 from sandbox.omnisend.world import World
@@ -42,14 +45,39 @@ class Api:
         endpoint, settings = request.endpoint, world.settings
         is_large = endpoint is not None and endpoint.is_large
         body = await _body(raw, settings.max_batch_bytes if is_large else settings.max_body_bytes)
+        if request.path.startswith(oauth_endpoints.PREFIX):
+            return await self._oauth(request, body)
         reading = NOTHING_READ
         if endpoint is not None and body is not None and request.dialect is not None:
             reading = endpoint.read(body, request.dialect)
         entry = self._open(request, body or b"", reading)
         hit = self._hit(request, reading) if world.faults else None
         if hit is not None:
-            return await self._broken(request, body, reading, entry, hit)
+            return await self._broken(
+                request, entry, hit, lambda: self._answer(request, body, reading, entry)
+            )
         answer = self._answer(request, body, reading, entry)
+        world.journal.close(entry, "answered", answer.status)
+        return answer.response()
+
+    async def _oauth(self, request: Request, body: bytes | None) -> _Response:
+        """The authorization server; what goes there is made of secrets, so the journal keeps no body of it."""
+        world, raw = self._world, request.raw
+        asked = OAuthRequest(raw.method, raw.raw_path, raw.headers, body or b"")
+        brand_id = world.oauth.brand_of(asked.secret() or "")
+        request.caller = Caller(world.brands.by_id.get(brand_id or ""), None)
+        entry = self._open(request, b"", NOTHING_READ)
+
+        def act() -> Answer:
+            answer = oauth_endpoints.answer(asked, world)
+            if asked.found:
+                world.journal.found(entry, asked.found)
+            return answer
+
+        hit = self._hit(request, NOTHING_READ) if world.faults else None
+        if hit is not None:
+            return await self._broken(request, entry, hit, act)
+        answer = act()
         world.journal.close(entry, "answered", answer.status)
         return answer.response()
 
@@ -105,12 +133,10 @@ class Api:
             self._world.journal.found(entry, call.found)
         return answer
 
-    async def _broken(
-        self, request: Request, body: bytes | None, reading: Reading, entry: Entry, hit: Hit
-    ) -> _Response:
+    async def _broken(self, request: Request, entry: Entry, hit: Hit, act: Callable[[], Answer]) -> _Response:
         """Let a fault take its course; whether Omnisend acts on the request is settled before anything is delayed."""
         entry.fault = hit.fault_id
-        regular = self._answer(request, body, reading, entry) if hit.fault.acts else None
+        regular = act() if hit.fault.acts else None
         try:
             if hit.delay_s:
                 await asyncio.sleep(hit.delay_s)

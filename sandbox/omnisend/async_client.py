@@ -21,7 +21,16 @@ from sandbox.omnisend.model import (
     Summary,
     WaitFor,
 )
-from sandbox.omnisend.views import BatchView, CategoryView, ContactsView, ContactView, ProductView
+from sandbox.omnisend.views import (
+    BatchView,
+    CategoryView,
+    ContactsView,
+    ContactView,
+    ForBrand,
+    OAuthClient,
+    OAuthView,
+    ProductView,
+)
 
 
 class AsyncStandInControl:
@@ -140,3 +149,23 @@ class AsyncStandInControl:
     async def batches(self, brand: str | None = None) -> list[BatchView]:
         """The batches of a brand, or of all, with the response codes of their items."""
         return await self._ask(asking.batches(brand))
+
+    async def oauth(self) -> OAuthView:
+        """What merchants have granted to applications, and how often tokens were refreshed."""
+        return await self._ask(Ask("GET", "/oauth", OAuthView))
+
+    async def add_oauth_client(self, client: OAuthClient) -> None:
+        """Register an application that merchants can connect."""
+        await self._ask(Ask("POST", "/oauth/clients", dict[str, Any], client))
+
+    async def sign_in(self, brand: str) -> None:
+        """Let the merchant of a brand be the one whose browser comes to the authorize endpoint."""
+        await self._ask(Ask("POST", "/oauth/sign-in", dict[str, Any], ForBrand(brand)))
+
+    async def expire_tokens(self, brand: str) -> None:
+        """Let the access tokens of a brand expire now."""
+        await self._ask(Ask("POST", "/oauth/expire", dict[str, Any], ForBrand(brand)))
+
+    async def disconnect(self, brand: str) -> None:
+        """Let the merchant of a brand take back what was granted."""
+        await self._ask(Ask("POST", "/oauth/disconnect", dict[str, Any], ForBrand(brand)))

@@ -21,7 +21,16 @@ from sandbox.omnisend.model import (
     Summary,
     WaitFor,
 )
-from sandbox.omnisend.views import BatchView, CategoryView, ContactsView, ContactView, ProductView
+from sandbox.omnisend.views import (
+    BatchView,
+    CategoryView,
+    ContactsView,
+    ContactView,
+    ForBrand,
+    OAuthClient,
+    OAuthView,
+    ProductView,
+)
 
 
 class StandInControl:
@@ -146,3 +155,23 @@ class StandInControl:
     def batches(self, brand: str | None = None) -> list[BatchView]:
         """The batches of a brand, or of all, with the response codes of their items."""
         return self._ask(asking.batches(brand))
+
+    def oauth(self) -> OAuthView:
+        """What merchants have granted to applications, and how often tokens were refreshed."""
+        return self._ask(Ask("GET", "/oauth", OAuthView))
+
+    def add_oauth_client(self, client: OAuthClient) -> None:
+        """Register an application that merchants can connect."""
+        self._ask(Ask("POST", "/oauth/clients", dict[str, Any], client))
+
+    def sign_in(self, brand: str) -> None:
+        """Let the merchant of a brand be the one whose browser comes to the authorize endpoint."""
+        self._ask(Ask("POST", "/oauth/sign-in", dict[str, Any], ForBrand(brand)))
+
+    def expire_tokens(self, brand: str) -> None:
+        """Let the access tokens of a brand expire now."""
+        self._ask(Ask("POST", "/oauth/expire", dict[str, Any], ForBrand(brand)))
+
+    def disconnect(self, brand: str) -> None:
+        """Let the merchant of a brand take back what was granted."""
+        self._ask(Ask("POST", "/oauth/disconnect", dict[str, Any], ForBrand(brand)))

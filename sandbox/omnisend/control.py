@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from sandbox.omnisend.model import BrandSpec, Fault, Settings, Waited, WaitFor
-from sandbox.omnisend.views import Unsubscribe
+from sandbox.omnisend.views import ForBrand, OAuthClient, Unsubscribe
 from sandbox.omnisend.world import World
 
 PREFIX: Final = "/_sandbox"
@@ -34,6 +34,11 @@ ENDPOINTS: Final = {
     "GET /_sandbox/products?brand=&offset=&limit=": "a brand's products as last sent",
     "GET /_sandbox/categories?brand=": "a brand's product categories",
     "GET /_sandbox/batches?brand=": "batches and the response codes of their items",
+    "GET /_sandbox/oauth": "what merchants have granted, and refreshes per brand",
+    "POST /_sandbox/oauth/clients": "register an application: {client_id, client_secret?, redirect_uris}",
+    "POST /_sandbox/oauth/sign-in": "{brand}: whose merchant comes to /oauth2/authorize",
+    "POST /_sandbox/oauth/expire": "{brand}: its access tokens expire now",
+    "POST /_sandbox/oauth/disconnect": "{brand}: its merchant takes back what was granted",
     "POST /_sandbox/unsubscribe": "{brand, email | phone}: the person clicks unsubscribe in a message",
     "POST /_sandbox/release": "reset the connections of requests that hang",
     "POST /_sandbox/listening": "{accept: false} refuses connections at the API, {accept: true} takes them again",
@@ -94,7 +99,7 @@ _Handler = Callable[[web.BaseRequest], Awaitable[Any]]
 
 
 class Control:
-    """Answers `/_sandbox/*`; secrets of keys are taken out of everything it says."""
+    """Answers `/_sandbox/*`; secrets of keys are and of the OAuth flow are taken out of everything it says."""
 
     def __init__(self, world: World, urls: Callable[[], dict[str, str]], listen: Listen) -> None:
         self._world = world
@@ -113,6 +118,11 @@ class Control:
             "/products": {"GET": self._products},
             "/categories": {"GET": self._categories},
             "/batches": {"GET": self._batches},
+            "/oauth": {"GET": self._oauth},
+            "/oauth/clients": {"POST": self._add_client},
+            "/oauth/sign-in": {"POST": self._sign_in},
+            "/oauth/expire": {"POST": self._expire_tokens},
+            "/oauth/disconnect": {"POST": self._disconnect},
             "/unsubscribe": {"POST": self._unsubscribe},
             "/release": {"POST": self._release},
             "/listening": {"POST": self._listening},
@@ -133,7 +143,7 @@ class Control:
             return self._say({"error": str(error)}, 400)
 
     def _say(self, content: Any, status: int) -> web.Response:
-        rendered = self._world.brands.redact(msgspec.json.encode(content))
+        rendered = self._world.redact(msgspec.json.encode(content))
         return web.Response(status=status, body=rendered, content_type="application/json")
 
     async def _index(self, _raw: web.BaseRequest) -> Any:
@@ -193,6 +203,25 @@ class Control:
 
     async def _batches(self, raw: web.BaseRequest) -> Any:
         return self._world.batches_view(_Query(raw, frozenset({"brand"})).text("brand"))
+
+    async def _oauth(self, _raw: web.BaseRequest) -> Any:
+        return self._world.oauth.view()
+
+    async def _add_client(self, raw: web.BaseRequest) -> Any:
+        self._world.oauth.add_client(await _decoded(raw, OAuthClient))
+        return {}
+
+    async def _sign_in(self, raw: web.BaseRequest) -> Any:
+        self._world.oauth.sign_in((await _decoded(raw, ForBrand)).brand)
+        return {}
+
+    async def _expire_tokens(self, raw: web.BaseRequest) -> Any:
+        self._world.oauth.expire_tokens((await _decoded(raw, ForBrand)).brand)
+        return {}
+
+    async def _disconnect(self, raw: web.BaseRequest) -> Any:
+        self._world.oauth.disconnect((await _decoded(raw, ForBrand)).brand)
+        return {}
 
     async def _unsubscribe(self, raw: web.BaseRequest) -> Any:
         return self._world.unsubscribe(await _decoded(raw, Unsubscribe))

@@ -76,8 +76,10 @@ class Request:
 
 def _caller(raw: web.BaseRequest, dialect: Dialect, world: World) -> Caller:
     credential = dialect.credential(raw.headers)
-    if credential is None or credential.scheme == "token":
+    if credential is None:
         return NOBODY
+    if credential.scheme == "token":
+        return world.oauth.caller(credential.secret)
     return world.brands.caller(credential.secret, any_key=world.settings.any_key)
 
 

@@ -72,6 +72,7 @@ _NOT_NEGATIVE: Final = (
     "batch_item_delay_s",
     "batch_max_errors",
     "sink_delay_s",
+    "token_expires_in",
 )
 
 
@@ -107,6 +108,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Requests kept for reading; older ones fall out, the counts stay."""
     max_event_ids: int = 500_000
     """eventIDs remembered for telling duplicates."""
+    oauth_refuses: bool = False
+    """Whether the merchant says no at the authorize endpoint."""
+    token_expires_in: int = 9_223_372_036
+    """Seconds an access token holds from now on; the number in DOCS/reference/oauth, which means: until revoked."""
+    rotate_refresh_tokens: bool = False
+    """Whether each refresh brings another refresh token and spends the old one (undocumented)."""
+    platforms: frozenset[str] | None = None
+    """Platforms a store may be connected as, which Omnisend enables on request; None: any."""
     any_key: bool = False
     """Take every well-formed key and register its brand at first sight."""
     sink: bool = False

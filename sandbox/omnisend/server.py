@@ -22,6 +22,8 @@ from sandbox.omnisend.views import (
     CategoryView,
     ContactsView,
     ContactView,
+    OAuthClient,
+    OAuthView,
     ProductView,
     Unsubscribe,
 )
@@ -243,6 +245,26 @@ class OmnisendStandIn:
     def batches(self, brand: str | None = None) -> list[BatchView]:
         """The batches of a brand, or of all, with the response codes of their items."""
         return self._world.batches_view(brand)
+
+    def oauth(self) -> OAuthView:
+        """What merchants have granted to applications, and how often tokens were refreshed."""
+        return self._world.oauth.view()
+
+    def add_oauth_client(self, client: OAuthClient) -> None:
+        """Register an application that merchants can connect."""
+        self._world.oauth.add_client(client)
+
+    def sign_in(self, brand: str) -> None:
+        """Let the merchant of a brand be the one whose browser comes to the authorize endpoint."""
+        self._world.oauth.sign_in(brand)
+
+    def expire_tokens(self, brand: str) -> None:
+        """Let the access tokens of a brand expire now."""
+        self._world.oauth.expire_tokens(brand)
+
+    def disconnect(self, brand: str) -> None:
+        """Let the merchant of a brand take back what was granted."""
+        self._world.oauth.disconnect(brand)
 
     def unsubscribe(self, brand: str, *, email: str | None = None, phone: str | None = None) -> ContactView:
         """Let the person click "unsubscribe" in a message; ValueError if the brand has no such contact."""

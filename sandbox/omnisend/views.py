@@ -127,3 +127,40 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+class OAuthClient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An application that merchants can connect; without a secret it is a public one and must use PKCE."""
+
+    client_id: str
+    client_secret: str | None = None
+    redirect_uris: list[str]
+
+    def __repr__(self) -> str:
+        return f"OAuthClient({self.client_id})"
+
+
+class ForBrand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which brand is meant."""
+
+    brand: str
+
+
+class GrantView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merchant has allowed an application."""
+
+    brand: str
+    client_id: str
+    scopes: list[str]
+    revoked: bool
+    refreshes: int
+    reuses: int
+    """How often a refresh token came that had been replaced; each revokes the grant."""
+
+
+class OAuthView(msgspec.Struct, frozen=True, kw_only=True):
+    refreshes: dict[str, int]
+    """Access tokens given out for a refresh token, per brand."""
+    refused_refreshes: dict[str, int]
+    """Refresh tokens that came revoked or spent, per brand."""
+    grants: list[GrantView]

@@ -16,6 +16,7 @@ from sandbox.omnisend.duplicates import Ledger
 from sandbox.omnisend.faults import Faults
 from sandbox.omnisend.journal import Journal
 from sandbox.omnisend.model import Settings
+from sandbox.omnisend.oauth import OAuth
 from sandbox.omnisend.views import (
     BatchView,
     CategoryView,
@@ -37,10 +38,22 @@ class World:
         self.faults = Faults()
         self.journal = Journal(settings.max_stored, settings.window_s)
         self.batches = Batches(lambda: self.settings)
+        self.oauth = self._new_oauth()
         self._contacts: dict[str, Contacts] = {}
         self._catalogues: dict[str, Catalogue] = {}
         self.released = asyncio.Event()
         """Set to end the requests that hang, and replaced by a new one."""
+
+    def _new_oauth(self) -> OAuth:
+        return OAuth(lambda: self.settings, lambda: self.brands)
+
+    def redact(self, rendered: bytes) -> bytes:
+        """Take all secrets there are out of something about to be shown."""
+        rendered = self.brands.redact(rendered)
+        for secret in self.oauth.secrets():
+            if secret.encode() in rendered:
+                rendered = rendered.replace(secret.encode(), b"****")
+        return rendered
 
     def contacts(self, brand_id: str) -> Contacts:
         """The contacts of a brand."""
@@ -113,7 +126,7 @@ class World:
         self.released = asyncio.Event()
 
     def reset(self, *, brands: bool = False) -> None:
-        """Forget what came in and what became of it, the faults and the rate windows; the brands only if asked to."""
+        """Forget what came in and what became of it, the faults and the rate windows; the brands, and who may act for them, only if asked to."""
         self.release()
         self.faults.clear()
         self.ledger = Ledger()
@@ -123,4 +136,6 @@ class World:
         self.journal.clear(self.settings.max_stored, self.settings.window_s)
         if brands:
             self.brands = Brands()
+            self.oauth = self._new_oauth()
+        self.oauth.forget_counts()
         self.brands.forget_requests()
