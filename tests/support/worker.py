@@ -218,6 +218,12 @@ class Scene:
             },
         )
 
+    def switch_on(self, switch: str, shop: Shop = PROTEA) -> None:
+        """Tell Omnisend of more than events: ``sync_contacts``, ``sync_catalogue`` or ``ordered_products``."""
+        self.query(
+            f"update integrations_omnisend set {switch} = true where merchant_id = %s", [shop.merchant_id]
+        )
+
     # -- the database
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
