@@ -3,35 +3,39 @@
 -- for hours leaves with the last state, and a product that is gone by then is deleted at Omnisend, whatever happened
 -- to it before.
 --
--- One row for many changes. A pending row stands for every change that commits before a worker takes it. A change
--- therefore writes none where it can make sure that a pending row will not be taken until it has committed: it locks the row `for share
--- skip locked`. The claim takes rows `for no key update skip locked`, which a share lock excludes, so it passes over the
--- row until this transaction is over. Whoever takes it then reads under a later snapshot, and sees the change. Races:
+-- One row for many changes. A pending row stands for every change that commits before a worker takes it. So a change writes
+-- no row of its own where it can make sure that a pending one will not be taken before it has committed: it locks that row
+-- `for share skip locked`. The claim takes rows `for no key update skip locked`, which a share lock excludes, and passes
+-- over the row until this transaction is over. Whoever takes it then reads under a later snapshot, and sees the change.
+-- The races:
 --   * The claim was first and has not committed: its lock makes `skip locked` find nothing, and a row is written.
 --   * The claim committed after this statement's snapshot was taken: the lock follows the row to its newest version, where
 --     lease_token is set. The row does not qualify, and another is written.
---   * The lease ran out: whoever held it may still be sending an old state and settle the row as delivered. So a row
---     counts only where lease_token is null (handed back, to be retried, set aside, or never taken), whatever lease_until says.
+--   * The lease ran out: whoever held it may still be sending an old state, and settle the row as delivered. So a row
+--     counts only where lease_token is null, whatever lease_until says: one never taken, handed back, to be retried, or
+--     set aside.
 --   * Two transactions share the row: share locks do not exclude each other. The row waits for the later one.
 --   * The transaction, or a savepoint in it, is rolled back: the lock goes with it, and so does the change.
---   * The new row beside a leased one: both have the same ordering key, so it is taken after the other is settled, later than this commit.
--- Nobody waits: locks are taken `skip locked`, and a row's dedup key has the transaction's own id in it, so no
--- other transaction inserts the same one.
+--   * A row written beside one that is leased has the same ordering key: it is taken after the other is settled, and after
+--     this commit, since nobody sees it before.
+-- Nobody waits: locks are taken `skip locked`, and a row's dedup key has the transaction's own id in it, so no other
+-- transaction inserts the same one.
+--
 -- Under REPEATABLE READ and SERIALIZABLE the share lock of a row that changed since the snapshot fails with 40001, skip
 -- locked or not, and would abort the shop's transaction. There a row is always written, one for each product and
 -- transaction. `on conflict` then finds at most this transaction's own row, which is no serialization failure.
 --
 -- Triggers are for each statement, with transition tables: an import of 50,000 products is one insert of ours and one look
--- at the connection. Their queries have no join of transition tables: plans are kept for a session, and one that was made
--- for a single row would compare each of 50,000 with each other.
+-- at the connection. Their queries join no transition tables: a session keeps its plans, and one that was made for a single
+-- row would compare each of 50,000 with all others.
 
 set local lock_timeout = '4s';
 
 -- What Omnisend is told ----------------------------------------------------------------------------------------------------
 
--- These say what the worker is given and, at once, which changes are worth a row: there is nothing in them that is not
--- sent. Fields are taken from the row as JSON, so a column that a shop's database lacks is null, and no column that is
--- dropped or retyped breaks a shop's update. soldt_outbox.catalogue reads them.
+-- These say what the worker is given and also which changes are worth a row: there is nothing in them that is not sent.
+-- Fields are taken from the row as JSON, so a column that a shop's database lacks is null, and no column that is dropped or
+-- retyped breaks a shop's update. soldt_outbox.catalogue reads them.
 
 -- Whether a stock is used up; null where none is kept. An order that takes a shirt from five to four changes nothing here.
 create function omnisend_private.sold_out(p_stock jsonb) returns boolean
@@ -42,9 +46,9 @@ begin
 end
 $$;
 
--- Of a row as it was and as it is: the same where no more than a stock and updated_at changed, and the stock is not used
--- up by it. That is what an order does: the trigger costs it 28 microseconds so, and 48 where it compares all facts at once
--- (PostgreSQL 17; the update itself 17).
+-- The same of a row before and after where no more than a stock and updated_at changed, and the stock was not used up by
+-- it. That is what an order does: the trigger costs it 28 microseconds so, and 48 where it compares all facts at once
+-- (PostgreSQL 17; the update itself takes 17).
 create function omnisend_private.fingerprint(p_row jsonb, p_stock text) returns bigint
 language plpgsql immutable set search_path = ''
 as $$
@@ -61,10 +65,12 @@ as $$
 begin
   return jsonb_build_object(
     'title', p_product -> 'title', 'description', p_product -> 'description', 'price', p_product -> 'price',
-    'compare_at_price', p_product -> 'compare_at_price', 'compareAtPrice', p_product -> 'compareAtPrice', 'old_price', p_product -> 'old_price',
-    'category', p_product -> 'category', 'vendor', p_product -> 'vendor', 'tags', p_product -> 'tags', 'images', p_product -> 'images',
+    'compare_at_price', p_product -> 'compare_at_price', 'compareAtPrice', p_product -> 'compareAtPrice',
+    'old_price', p_product -> 'old_price', 'category', p_product -> 'category', 'vendor', p_product -> 'vendor',
+    'tags', p_product -> 'tags', 'images', p_product -> 'images',
     'status', case when p_product ? 'status' then p_product -> 'status' else '"active"' end,
-    'visibility', p_product -> 'visibility', 'is_visible', p_product -> 'is_visible', 'created_at', p_product -> 'created_at',
+    'visibility', p_product -> 'visibility', 'is_visible', p_product -> 'is_visible',
+    'created_at', p_product -> 'created_at',
     'sold_out', omnisend_private.sold_out(p_product -> 'inventory')
   );
 end
@@ -78,8 +84,8 @@ begin
   return case when p_variant ->> 'is_active' = 'false' then jsonb '{"is_active": false}'
     else jsonb_build_object(
       'is_active', true, 'option_values', p_variant -> 'option_values', 'price', p_variant -> 'price',
-      'compare_at_price', p_variant -> 'compare_at_price', 'compareAtPrice', p_variant -> 'compareAtPrice', 'old_price', p_variant -> 'old_price',
-      'sku', p_variant -> 'sku', 'image_url', p_variant -> 'image_url',
+      'compare_at_price', p_variant -> 'compare_at_price', 'compareAtPrice', p_variant -> 'compareAtPrice',
+      'old_price', p_variant -> 'old_price', 'sku', p_variant -> 'sku', 'image_url', p_variant -> 'image_url',
       'sold_out', omnisend_private.sold_out(p_variant -> 'stock_quantity')
     )
   end;
@@ -129,7 +135,9 @@ begin
   select p.merchant_id, p.id::bigint,
     omnisend_private.product_facts(to_jsonb(p)) || jsonb_build_object('updated_at', to_jsonb(p) -> 'updated_at'),
     omnisend_private.product_variants(p.id::bigint), omnisend_private.product_collections(p.merchant_id, p.id::bigint)
-  from (select distinct w.merchant_id, w.product_id from unnest(p_merchant_ids, p_product_ids) as w (merchant_id, product_id)) wanted
+  from (
+    select distinct w.merchant_id, w.product_id from unnest(p_merchant_ids, p_product_ids) as w (merchant_id, product_id)
+  ) wanted
   join public.products p on p.id = wanted.product_id and p.merchant_id = wanted.merchant_id;
 end
 $$;
@@ -141,7 +149,10 @@ as $$
 begin
   return query
   select c.merchant_id, c.id::bigint, to_jsonb(c) -> 'name'
-  from (select distinct w.merchant_id, w.collection_id from unnest(p_merchant_ids, p_collection_ids) as w (merchant_id, collection_id)) wanted
+  from (
+    select distinct w.merchant_id, w.collection_id
+    from unnest(p_merchant_ids, p_collection_ids) as w (merchant_id, collection_id)
+  ) wanted
   join public.collections c on c.id = wanted.collection_id and c.merchant_id = wanted.merchant_id;
 end
 $$;
@@ -189,7 +200,7 @@ begin
     from public.integrations_omnisend_outbox o
     where c_may_share and o.ordering_key = k.ordering_key and o.state = 'pending' and o.lease_token is null
       and o.expires_at > now() + c_lives / 2
-      -- Not with `=`: the other indexes begin with the merchant, and a plan that used one would read all that waits for it.
+      -- Not with `=`: other indexes begin with the merchant, and a plan that used one would read all that waits for it.
       and o.merchant_id is not distinct from c.merchant_id and o.kind is not distinct from p_kind
       and o.name = c_name and o.payload ->> c_field = c.id
     limit 1
@@ -229,9 +240,11 @@ begin
     from (
       select v.merchant_id, v.id
       from (
-        select o.merchant_id, o.id, hashtextextended(omnisend_private.product_facts(to_jsonb(o))::text, 0) as facts from old_rows o
+        select o.merchant_id, o.id, hashtextextended(omnisend_private.product_facts(to_jsonb(o))::text, 0) as facts
+        from old_rows o
         union all
-        select n.merchant_id, n.id, hashtextextended(omnisend_private.product_facts(to_jsonb(n))::text, 0) from new_rows n
+        select n.merchant_id, n.id, hashtextextended(omnisend_private.product_facts(to_jsonb(n))::text, 0)
+        from new_rows n
       ) v
       group by v.merchant_id, v.id
       having count(*) = 1 or min(v.facts) <> max(v.facts)
@@ -287,9 +300,11 @@ begin
     from (
       select v.product_id
       from (
-        select o.product_id, o.id, hashtextextended(omnisend_private.variant_facts(to_jsonb(o))::text, 0) as facts from old_rows o
+        select o.product_id, o.id, hashtextextended(omnisend_private.variant_facts(to_jsonb(o))::text, 0) as facts
+        from old_rows o
         union all
-        select n.product_id, n.id, hashtextextended(omnisend_private.variant_facts(to_jsonb(n))::text, 0) from new_rows n
+        select n.product_id, n.id, hashtextextended(omnisend_private.variant_facts(to_jsonb(n))::text, 0)
+        from new_rows n
       ) v
       group by v.product_id, v.id
       having count(*) = 1 or min(v.facts) <> max(v.facts)
@@ -358,8 +373,8 @@ begin
 end
 $$;
 
--- Makes the triggers on those of SOLDT's tables that exist and lack them. Where one of them comes later, its owner calls this
--- again. Variants and collections' contents belong to a merchant by way of their product.
+-- Makes the triggers on those of SOLDT's tables that exist. Where one comes later, its owner calls this again. Variants, and
+-- what is in a collection, belong to a merchant by way of their product.
 create function omnisend_private.watch_catalogue() returns void
 language plpgsql set search_path = ''
 as $$
@@ -374,12 +389,16 @@ begin
       ('update', 'updated', 'old table as old_rows new table as new_rows'),
       ('delete', 'deleted', 'old table as old_rows')
     ) as e (event, done, rows)
-    where exists (select from pg_catalog.pg_class c where c.oid = to_regclass('public.' || t.name) and c.relkind in ('r', 'p'))
+    where exists (
+        select from pg_catalog.pg_class c where c.oid = to_regclass('public.' || t.name) and c.relkind in ('r', 'p')
+      )
       and (t.name = 'collections' or to_regclass('public.products') is not null)
   loop
     execute format(
-      'create or replace trigger %I after %s on public.%I referencing %s for each statement execute function omnisend_private.%I()',
-      'integrations_omnisend_' || v_new.name || '_' || v_new.done, v_new.event, v_new.name, v_new.rows, v_new.name || '_changed');
+      'create or replace trigger %I after %s on public.%I referencing %s for each statement '
+      'execute function omnisend_private.%I()',
+      'integrations_omnisend_' || v_new.name || '_' || v_new.done, v_new.event, v_new.name, v_new.rows,
+      v_new.name || '_changed');
   end loop;
 end
 $$;
