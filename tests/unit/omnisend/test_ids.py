@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from soldt_outbox.omnisend.mapping.ids import clean_id
@@ -25,6 +25,9 @@ def test_every_id_fits(original):
 
 
 @given(ids, ids)
+@example("a#b", "a/b")
+@example("a#b", "a_b")
+@example("x" * 101, "x" * 102)
 def test_two_ids_never_become_one(first, second):
     assume(first != second)
     assert clean_id(first) != clean_id(second)
