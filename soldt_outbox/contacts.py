@@ -138,7 +138,7 @@ class ContactChanged(_Checked):
     @model_validator(mode="after")
     def _identified(self) -> Self:
         if not (self.contact.email or self.contact.phone):
-            raise ValueError("contact needs an email or a phone")
+            raise InvalidEvent("contact: needs an email or a phone")
         return self
 
 

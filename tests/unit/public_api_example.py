@@ -13,6 +13,9 @@ import soldt_outbox
 from soldt_outbox import (
     CheckoutStarted,
     CustomEvent,
+    Consent,
+    Contact,
+    ContactChanged,
     Event,
     EventName,
     InvalidEvent,
@@ -22,10 +25,14 @@ from soldt_outbox import (
     ProductAddedToCart,
     ProductViewed,
     canonical_name,
+    contact_changed,
+    contact_changed_async,
     enqueue,
     enqueue_async,
     enqueue_many,
     enqueue_many_async,
+    record_consent,
+    record_consent_async,
 )
 from soldt_outbox.supabase import AsyncSupabaseOutbox, SupabaseOutbox
 
@@ -57,6 +64,27 @@ async def in_an_async_transaction(conn: psycopg.AsyncConnection) -> None:
     assert_type(await enqueue_many_async(conn, [viewed]), list[int | None])
 
 
+def a_newsletter_form(conn: psycopg.Connection[DictRow], email: str, ip: str) -> None:
+    given = Consent(
+        merchant_id=SHOP,
+        channel="email",
+        identifier=email,
+        source="newsletter form",
+        ip=ip,
+        contact=Contact(first_name="Nomsa", custom_properties={"locale": "zu"}),
+    )
+    assert_type(record_consent(conn, given), int | None)
+    changed = ContactChanged(merchant_id=SHOP, contact=Contact(email=email), changed_at=datetime.now(UTC))
+    assert_type(contact_changed(conn, changed), int | None)
+
+
+async def a_newsletter_form_async(conn: psycopg.AsyncConnection, phone: str) -> None:
+    withdrawn = Consent(merchant_id=SHOP, channel="sms", identifier=phone, given=False)
+    assert_type(await record_consent_async(conn, withdrawn), int | None)
+    changed = ContactChanged(merchant_id=SHOP, contact=Contact(phone=phone))
+    assert_type(await contact_changed_async(conn, changed), int | None)
+
+
 def from_a_request(name: str, body: dict[str, object]) -> Event | None:
     try:
         assert_type(canonical_name(name), EventName)
@@ -72,6 +100,8 @@ def over_the_api(url: str, secret_key: str) -> None:
     with SupabaseOutbox(url, secret_key) as outbox:
         added = ProductAddedToCart(merchant_id=SHOP, properties={"cartID": "c"})
         assert_type(outbox.enqueue(added), int | None)
+        consent = Consent(merchant_id=SHOP, channel="email", identifier="a@b.co")
+        assert_type(outbox.record_consent(consent), int | None)
 
 
 async def over_the_api_async(url: str, secret_key: str) -> None:

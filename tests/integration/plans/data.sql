@@ -51,3 +51,11 @@ insert into public.integrations_omnisend_outbox (merchant_id, name, dedup_key, o
 select pg_temp.merchant(m), 'order_placed', 'many-' || n, pg_temp.customer(m, case when n <= 10000 and m = 501 then 0 else n end),
   '{"id": 1}', now() - interval '1 hour' * (1 - n / 10200.0)
 from generate_series(1, 10200) n cross join (values (501), (502)) as merchants (m);
+
+-- 200,000 consents of 40,000 addresses, each said five times, and one who never stops changing their mind.
+insert into public.integrations_omnisend_consents (merchant_id, channel, identifier, given, occurred_at, source)
+select pg_temp.merchant(1 + n % 500), 'email', 'person-' || n % 40000 || '@example.com', n % 3 > 0, now() - interval '1 minute' * n, 'checkout'
+from generate_series(1, 200000) n;
+insert into public.integrations_omnisend_consents (merchant_id, channel, identifier, given, occurred_at, source)
+select pg_temp.merchant(1), 'email', 'undecided@example.com', n % 2 = 0, now() - interval '1 minute' * n, 'checkout'
+from generate_series(1, 10000) n;

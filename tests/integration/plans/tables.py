@@ -26,7 +26,9 @@ OWNER_OF_MANY: Final = UUID("d0000000-0000-4000-8000-000000000001")
 OWNER_OF_ONE: Final = UUID("d0000000-0000-4000-8000-000000000002")  # of the merchant with the dead letters
 ONE_CUSTOMER: Final = 501  # the merchant with 10,000 due rows of a single customer
 MANY_CUSTOMERS: Final = 502  # the merchant with as many rows, each another customer's
-LARGE: Final = frozenset({"integrations_omnisend_outbox", "integrations_omnisend_logs"})
+LARGE: Final = frozenset(
+    {"integrations_omnisend_outbox", "integrations_omnisend_logs", "integrations_omnisend_consents"}
+)
 
 _HELPERS = """
 create function pg_temp.merchant(n bigint) returns uuid language sql immutable as
