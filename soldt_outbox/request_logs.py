@@ -16,10 +16,16 @@ class _Channel(msgspec.Struct):
     statusChangedAt: str | None = None  # noqa: N815
 
 
+class _Proof(msgspec.Struct):
+    source: str | None = None
+    createdAt: str | None = None  # noqa: N815
+
+
 class _Identifier(msgspec.Struct):
     type: str | None = None
     id: str | None = None
     channels: dict[str, _Channel] = {}
+    consent: _Proof | None = None
     sendWelcomeMessage: bool | None = None  # noqa: N815
 
 
@@ -92,25 +98,21 @@ def _masked_contact(contact: _Contact) -> dict[str, Any]:
 
 
 def _masked_identifier(one: _Identifier) -> dict[str, Any]:
+    """What a channel was told to be and since when; of the proof where and when, not from which address."""
     address = one.id or ""
     masked: dict[str, Any] = {
-        "type": one.type,
-        "id": mask_email(address) if one.type == "email" else mask_phone(address),
-        "channels": {
-            name[:20]: {
-                field: value[:MAX_LOGGED_TEXT]
-                for field, value in msgspec.structs.asdict(channel).items()
-                if value is not None
-            }
-            for name, channel in list(one.channels.items())[:5]
-        },
+        "type": (one.type or "")[:20],
+        "id": mask_email(address) if "@" in address else mask_phone(address),
+        "channels": {name[:20]: _present(channel) for name, channel in list(one.channels.items())[:2]},
     }
+    if one.consent is not None:
+        masked["consent"] = _present(one.consent)
     if one.sendWelcomeMessage is not None:
         masked["sendWelcomeMessage"] = one.sendWelcomeMessage
     return masked
 
 
-def _present(fields: _Product | _Category) -> dict[str, Any]:
+def _present(fields: _Channel | _Proof | _Product | _Category) -> dict[str, Any]:
     return {
         name: value[:MAX_LOGGED_TEXT]
         for name, value in msgspec.structs.asdict(fields).items()

@@ -12,10 +12,10 @@ from psycopg.rows import DictRow, dict_row
 import soldt_outbox
 from soldt_outbox import (
     CheckoutStarted,
-    CustomEvent,
     Consent,
     Contact,
     ContactChanged,
+    CustomEvent,
     Event,
     EventName,
     InvalidEvent,
