@@ -225,6 +225,7 @@ $$;
 
 -- What a storefront in the browser may say: that somebody agrees, now. Where from is taken from PostgREST's headers, and of the
 -- contact no more is taken than an order placed in the same browser would tell: no tags, no custom properties.
+-- A welcome message carries the name to whatever address was typed into the form, so a name that reads as a link is left out.
 create function omnisend_private.record_consent_in_browser(
   p_merchant_id uuid, p_channel text, p_identifier text, p_given boolean, p_source text, p_contact jsonb
 ) returns bigint
@@ -232,15 +233,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_headers json := nullif(current_setting('request.headers', true), '')::json;
+  v_contact jsonb;
 begin
   if not p_given and not exists (select from omnisend_private.administered_merchants() m where m = p_merchant_id) then
     raise exception 'Only an admin of the merchant or the server records that a consent was withdrawn' using errcode = 'insufficient_privilege';
   end if;
   if p_contact is not null then
     perform omnisend_private.check_contact(p_contact, array['email', 'phone', 'firstName', 'lastName', 'birthdate', 'country', 'countryCode']);
+    select jsonb_object_agg(f.key, f.value) into v_contact
+    from jsonb_each(p_contact) f
+    where f.key not in ('firstName', 'lastName') or f.value #>> '{}' !~ '[/:@<>]|[[:alnum:]]\.[[:alpha:]]{2,}';
   end if;
   return omnisend_private.record_consent(
-    p_merchant_id, p_channel, p_identifier, p_given, p_source, now(), p_contact,
+    p_merchant_id, p_channel, p_identifier, p_given, p_source, now(), v_contact,
     host(omnisend_private.ip_address(split_part(v_headers ->> 'x-forwarded-for', ',', 1))), v_headers ->> 'user-agent', 'shop');
 end
 $$;

@@ -176,6 +176,19 @@ def test_a_browser_tells_of_a_contact_what_an_order_would_and_no_tags(
             assert refusal(request)[0] == "22023"
 
 
+@pytest.mark.parametrize("name", ["Win at https://x.example", "x.example", "Nomsa <b>", "mail me@x"])
+def test_a_browsers_name_that_reads_as_a_link_welcomes_nobody_with_it(
+    shop: Database, people: Callable[[str], Client], name: str
+) -> None:
+    for source, first_name in (("form", name), ("popup", "J.R. Nomsa-Anne O'Neil")):
+        told = {"p_source": source, "p_contact": {"firstName": first_name, "lastName": name}}
+        people("visitor").rpc("omnisend_record_consent", CONSENT | told).execute()
+    assert [row.payload for row in outbox(shop)] == [
+        {"channel": "email", "email": NOMSA},
+        {"channel": "email", "email": NOMSA, "firstName": "J.R. Nomsa-Anne O'Neil"},
+    ]
+
+
 @pytest.mark.parametrize("person", PEOPLE)
 def test_admins_read_their_own_shops_consents_and_nobody_else_any(
     shop: Database, people: Callable[[str], Client], person: str
