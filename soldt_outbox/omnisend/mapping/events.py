@@ -87,7 +87,7 @@ def map_event(
             reason="missing_identity",
             detail="no contact id, no valid e-mail and no possible phone: Omnisend could not tell whom it is about",
         )
-    # Omnisend's reference, "events-overview": the version of a custom event is left empty
+    # Omnisend's reference, "Events": eventVersion is not required of custom events
     name, version = (str(event), "") if isinstance(event, CustomName) else OMNISEND_EVENTS[event]
     identity = event_id(row.merchant_id, event, row.dedup_key)
     body = _encode(
