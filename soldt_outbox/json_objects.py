@@ -17,7 +17,7 @@ MAX_PAYLOAD_BYTES: Final = (
     1_000_000  # of JSON; the database takes 1 MiB, Omnisend advises at most 1 MB per request
 )
 MAX_DEPTH: Final = 32  # an order's deepest value is at 4; beyond some thousands PostgreSQL refuses
-MAX_PLACES: Final = 16_000  # after the point; PostgreSQL's numeric has 16,383
+MAX_PLACES: Final = 16_383  # decimal places of PostgreSQL's numeric ("Numeric Types", table 8.2)
 
 encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -80,7 +80,9 @@ def _check_scalar(value: Any, path: str) -> None:
     elif isinstance(value, float | Decimal):
         if not math.isfinite(value):
             raise ValueError(f"{path} is {value}, which JSON has no number for")
-        if isinstance(value, Decimal) and value.adjusted() < -MAX_PLACES:
-            raise ValueError(f"{path} is smaller than any number that PostgreSQL can store")
+        if isinstance(value, Decimal) and -int(value.as_tuple().exponent) > MAX_PLACES:
+            raise ValueError(
+                f"{path} has more than {MAX_PLACES:,} decimal places, which PostgreSQL cannot store"
+            )
     elif value is not None and not isinstance(value, bool | int | datetime | UUID):
         raise ValueError(f"{path} is a {type(value).__name__}, which JSON cannot hold")

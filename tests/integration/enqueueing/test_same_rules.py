@@ -26,7 +26,7 @@ from soldt_outbox.events import (
     dedup_part,
 )
 from soldt_outbox.following import CONTACT_TIME_TO_LIVE, LINE_TIME_TO_LIVE, customer_of
-from soldt_outbox.json_objects import encode, json_object
+from soldt_outbox.json_objects import MAX_PLACES, encode, json_object
 
 # One database serves every example: nothing is written.
 many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -204,6 +204,17 @@ def test_what_follows_an_order_lives_as_long_as_the_database_says(asked: psycopg
     lives = "select omnisend_private.time_to_live(%s, %s)"
     assert ask(asked, lives, "event", EventName.ORDER_PLACED.value) == LINE_TIME_TO_LIVE
     assert ask(asked, lives, "contact", "contact_changed") == CONTACT_TIME_TO_LIVE
+
+
+def test_python_takes_the_decimal_places_that_the_database_takes(asked: psycopg.Connection):
+    for digit in "01":
+        smallest, too_small = (Decimal(f"{digit}E-{places}") for places in (MAX_PLACES, MAX_PLACES + 1))
+        text = encode(json_object({"n": smallest})).decode()
+        assert ask(asked, "select scale((%s::jsonb -> 'n')::numeric)", text) == MAX_PLACES
+        with pytest.raises(ValueError, match="decimal places"):
+            json_object({"n": too_small})
+        with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+            ask(asked, "select %s::jsonb", f'{{"n": {too_small}}}')
 
 
 def test_an_order_lives_as_long_as_the_columns_default_says(asked: psycopg.Connection):
