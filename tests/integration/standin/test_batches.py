@@ -263,6 +263,16 @@ async def test_batches_are_seen_and_waited_for_over_http(omnisend, shop):
         assert await control.batches() == []
 
 
+async def test_what_is_forgotten_is_not_done_later(omnisend, shop):
+    omnisend.change_settings(batch_delay_s=FOREVER)
+    await shop.new("POST", "/batches", batch("products", [product(1)]))
+    omnisend.reset()
+    await shop.new("POST", "/batches", batch("products", [product(2)]))
+    omnisend.change_settings(batch_delay_s=0)
+    await omnisend.wait_for(1, of="batches")
+    assert [one.product_id for one in omnisend.products(shop.brand.brand_id)] == ["p2"]
+
+
 async def test_the_stand_in_stops_while_batches_wait(omnisend, shop):
     omnisend.change_settings(batch_delay_s=FOREVER)
     await shop.new("POST", "/batches", batch("products", [product(1)]))

@@ -203,9 +203,17 @@ async def test_a_client_that_is_not_let_in_is_401(app):
     answer = await app.client.post("/oauth2/token", data={"code": code}, auth=("soldt", "wrong"))
     assert refused(answer, 401) == "invalid_client"
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
-    both = {"client_id": "soldt", "client_secret": SECRET}
-    answer = await app.client.post("/oauth2/token", data=both, auth=("soldt", SECRET))
-    assert refused(answer) == "invalid_request"
+    whole = {
+        "grant_type": "authorization_code",
+        "redirect_uri": BACK,
+        "code_verifier": VERIFIER,
+        "code": code,
+    }
+    both = whole | {"client_secret": SECRET}
+    assert (
+        refused(await app.client.post("/oauth2/token", data=both, auth=("soldt", SECRET)))
+        == "invalid_request"
+    )
 
 
 async def test_only_a_form_is_read_and_each_parameter_once(app):
