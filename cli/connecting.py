@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cli.oauth import connect_by_oauth, say_what_is_missing
 from cli.session import JsonOption, MerchantNeeded, key_ring, load_settings, outbox, run
 from cli.terminal import Exit, Failure, answer, answer_json, progress, say
 from soldt_outbox.administration.merchants import (
@@ -16,11 +17,10 @@ from soldt_outbox.administration.merchants import (
     Disconnected,
     Merchant,
     connect,
-    disconnect,
     find_merchant,
 )
 from soldt_outbox.credentials import KeyRing
-from soldt_outbox.database import AsyncDatabase
+from soldt_outbox.oauth.revoking import disconnect
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.settings import Settings
@@ -43,6 +43,21 @@ def connect_command(
             help="Where phone numbers and addresses without a country belong. ZA unless said before.",
         ),
     ] = None,
+    oauth: Annotated[
+        bool,
+        typer.Option("--oauth", help="Let the shop's admin authorize it in a browser; no key is needed."),
+    ] = False,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="With --oauth: where Omnisend sends the browser back to; 0 is any free port.",
+        ),
+    ] = 8931,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="With --oauth: open no browser, only print the address.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Connect a merchant to Omnisend, or give it a new key.
@@ -54,13 +69,20 @@ def connect_command(
 
     A key is made in Omnisend under Store settings, API keys, with the permissions brands.read and events.write.
 
+    With --oauth there is no key: the command prints an address of Omnisend's, opens it in a browser, and waits up to
+    15 minutes on 127.0.0.1 for the browser to come back from there. It stores the tokens encrypted, shows the brand and
+    the scopes, and names those that were not granted. Workers refresh the tokens. It needs OMNISEND_OAUTH_CLIENT_ID,
+    and Omnisend must know http://127.0.0.1:PORT/callback as a redirect URI of that client.
+
     Examples:
       soldt-outbox connect --merchant protea
+      soldt-outbox connect --oauth --merchant protea
+      soldt-outbox connect --oauth --merchant protea --port 9000 --no-browser
       pass show omnisend/protea | soldt-outbox connect --merchant protea --json
       soldt-outbox connect --merchant karoo --currency ZAR --country ZA
 
-    Exit codes: 0 connected; 1 Omnisend did not confirm the key, nothing was stored; 2 no such merchant, a wrong
-    argument or setting, no database.
+    Exit codes: 0 connected; 1 Omnisend did not confirm the key, or nobody authorized the shop, nothing was stored; 2 no
+    such merchant, a wrong argument or setting, no database.
     """
     if context.args:
         raise Failure(
@@ -71,7 +93,22 @@ def connect_command(
     currency = _code(currency, r"[A-Z]{3}", "--currency must be three letters (ISO 4217), such as ZAR")
     country = _code(country, r"[A-Z]{2}", "--country must be two letters (ISO 3166-1), such as ZA")
     settings = load_settings()
-    connected = run(_connect(settings, key_ring(settings), merchant, currency, country))
+    keys = key_ring(settings)
+    if oauth:
+        connected: Connected = run(
+            connect_by_oauth(
+                settings,
+                keys,
+                merchant,
+                port=port,
+                browser=not no_browser,
+                currency=currency,
+                country=country,
+            )
+        )
+    else:
+        connected = run(_connect(settings, keys, merchant, currency, country))
+    say_what_is_missing(connected)
     for other in connected.shared_with:
         say(
             f"warning: {other} sends to this brand too: both shops' customers end up in one audience, and they share its "
@@ -80,7 +117,7 @@ def connect_command(
     if as_json:
         answer_json(connected)
         return
-    verb = "connected" if connected.created else "connected again, the key was replaced:"
+    verb = "connected" if connected.created else "connected again, its credential was replaced:"
     answer(f"{connected.merchant} {verb} to brand {connected.brand_name or '?'} ({connected.brand_id})")
 
 
@@ -124,7 +161,8 @@ def disconnect_command(
     """Disconnect a merchant: wipe its credentials, and skip what waits to be sent.
 
     Nothing more is written for it until it is connected again. What was skipped is not sent then; its log and its
-    ledger against duplicates stay. A request that is under way at this moment is finished.
+    ledger against duplicates stay. A request that is under way at this moment is finished. The tokens of a connection by
+    OAuth are revoked at Omnisend too; where Omnisend cannot be told, the command says so, and wipes them all the same.
 
     Examples:
       soldt-outbox disconnect --merchant protea
@@ -133,10 +171,18 @@ def disconnect_command(
     Exit codes: 0 disconnected; 1 you said no; 2 no such merchant, never connected, a wrong setting, no database.
     """
     done = run(_disconnect(load_settings(), merchant, yes=yes))
+    if done.revoked is False:
+        say(
+            f"warning: Omnisend could not be told that the authorization has ended ({done.problem}): remove the app "
+            "from the brand there; nothing here can use it any more"
+        )
     if as_json:
         answer_json(done)
     else:
-        answer(f"{done.merchant} disconnected: credentials wiped, {done.skipped:,} waiting events skipped")
+        revoked = " and revoked at Omnisend" if done.revoked else ""
+        answer(
+            f"{done.merchant} disconnected: credentials wiped{revoked}, {done.skipped:,} waiting events skipped"
+        )
 
 
 async def _disconnect(settings: Settings, named: str, *, yes: bool) -> Disconnected:
@@ -144,12 +190,8 @@ async def _disconnect(settings: Settings, named: str, *, yes: bool) -> Disconnec
         merchant = await find_merchant(database, named)
         if not yes:
             _confirm(merchant)
-        return await _disconnect_now(database, merchant)
-
-
-async def _disconnect_now(database: AsyncDatabase, merchant: Merchant) -> Disconnected:
-    with progress("skipping what waits"):
-        return await disconnect(database, merchant)
+        with progress("skipping what waits, and telling Omnisend"):
+            return await disconnect(database, settings, merchant)
 
 
 def _confirm(merchant: Merchant) -> None:

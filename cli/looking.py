@@ -86,11 +86,12 @@ def _print_status(found: Status) -> None:
     answer("")
     if found.merchants:
         answer_table(
-            ["merchant", "connection", "lane", "waiting", "dead", "oldest due", "last event"],
+            ["merchant", "connection", "credential", "lane", "waiting", "dead", "oldest due", "last event"],
             [
                 [
                     str(m),
                     m.status if m.last_error is None else f"{m.status} ({m.last_error})",
+                    _credential(m),
                     _lane(m),
                     _count(m.waiting),
                     _count(m.dead),
@@ -108,6 +109,15 @@ def _print_status(found: Status) -> None:
     answer("all well" if found.ok else "needs a person:")
     for sentence in found.attention:
         answer(f"  - {sentence}")
+
+
+def _credential(merchant: MerchantStatus) -> str:
+    if merchant.status == "disabled":
+        return ""
+    if merchant.auth_type != "oauth":
+        return "API key"
+    ends = merchant.token_expires_at
+    return "OAuth" if ends is None else f"OAuth, token until {instant(ends)}"
 
 
 def _lane(merchant: MerchantStatus) -> str:

@@ -13,6 +13,12 @@
     ├── UnknownMerchant       no merchant has this id or slug
     ├── BrandRefused          Omnisend named no brand for a key (in soldt_outbox.omnisend.client: it holds the answer)
     ├── ConnectionRefused     Omnisend did not confirm a key; nothing was stored
+    ├── OAuthError            a connection by OAuth cannot be made, or gives no token
+    │   ├── AuthorizationRefused  a redirect connects nobody; nothing was stored
+    │   ├── TokenRefused      the token endpoint refused; holds RFC 6749's code
+    │   ├── MalformedAnswer   the token endpoint's answer holds no token (in soldt_outbox.oauth.protocol)
+    │   ├── TokenUnavailable  no token for now: Omnisend is away, or others are asking; try later
+    │   └── AuthorizationLost a shop's authorization has ended; an admin must connect it again
     ├── EnqueueFailed         an event could not be written over Supabase's API
     └── TransportError        a request to Omnisend ended without a whole answer
         ├── NeverSeen         no byte of the request can have been acted upon: safe to send again at once
@@ -70,6 +76,30 @@ class UnknownMerchant(OutboxError):  # noqa: N818
 
 class ConnectionRefused(OutboxError):  # noqa: N818
     """Omnisend did not confirm an API key; the message says what to do. Nothing was stored."""
+
+
+class OAuthError(OutboxError):
+    """A connection by OAuth cannot be made, or gives no token. No message holds a code, a state or a token."""
+
+
+class AuthorizationRefused(OAuthError):  # noqa: N818
+    """What came back from Omnisend's authorize page connects nobody; the message says what to do. Nothing was stored."""
+
+
+class TokenRefused(OAuthError):  # noqa: N818
+    """The token endpoint refused. ``code`` is one of RFC 6749's error codes."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"Omnisend's token endpoint refused: {code}")
+        self.code = code
+
+
+class TokenUnavailable(OAuthError):  # noqa: N818
+    """No token for now, through nothing that the merchant could put right. What needs it is to be tried later."""
+
+
+class AuthorizationLost(OAuthError):  # noqa: N818
+    """A shop's authorization has ended: an admin must connect it again. The message says so, for an admin."""
 
 
 class EnqueueFailed(OutboxError):  # noqa: N818

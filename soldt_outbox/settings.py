@@ -31,6 +31,16 @@ class Settings(BaseSettings):
     omnisend_api_version: Literal["v5", "2026-03-15"] = Field(
         default="v5", description="Which of Omnisend's dialects to speak."
     )
+    omnisend_oauth_client_id: str = Field(
+        default="",
+        description="For `connect --oauth`: the client id that Omnisend gave this installation. Empty: API keys only.",
+    )
+    omnisend_oauth_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Its secret. Empty for a public client, which PKCE alone protects."
+    )
+    omnisend_oauth_url: str = Field(
+        default="https://app.omnisend.com", description="Where Omnisend's OAuth endpoints are."
+    )
     omnisend_requests_per_minute: PositiveInt = Field(
         default=400,
         description="Omnisend's limit per brand, shared with the merchant's other apps. The worker uses at most 90 % of it.",

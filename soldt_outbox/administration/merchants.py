@@ -53,10 +53,25 @@ class Connected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
-    """A connection whose credentials are gone. ``skipped`` events waited and will not be sent."""
+    """A connection whose credentials are gone. ``skipped`` events waited and will not be sent.
+
+    ``revoked``: whether Omnisend was told to end the tokens of a connection by OAuth; ``None`` where there were none.
+    ``problem`` says why it could not be told.
+    """
 
     merchant: Merchant
     skipped: int
+    revoked: bool | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiped:
+    """A disconnected merchant, and the ciphertexts of the tokens it had, which are stored nowhere any more."""
+
+    disconnected: Disconnected
+    access_token_enc: str | None
+    refresh_token_enc: str | None
 
 
 async def find_merchant(database: AsyncDatabase, named: str) -> Merchant:
@@ -112,16 +127,19 @@ async def connect(
             "country_code": country_code,
         },
     )
-    others = await database.run(
-        "brand_users", {"brand_id": brand.brand_id, "merchant_id": merchant.merchant_id}
-    )
     return Connected(
         merchant=merchant,
         brand_id=brand.brand_id,
         brand_name=brand.name,
         created=bool(stored[0]["created"]),
-        shared_with=tuple(Merchant(**row) for row in others),
+        shared_with=await sharers(database, merchant, brand.brand_id),
     )
+
+
+async def sharers(database: AsyncDatabase, merchant: Merchant, brand_id: str) -> tuple[Merchant, ...]:
+    """Other merchants that send to this brand."""
+    rows = await database.run("brand_users", {"brand_id": brand_id, "merchant_id": merchant.merchant_id})
+    return tuple(Merchant(**row) for row in rows)
 
 
 async def _confirmed_brand(omnisend: OmnisendClient, api_key: str) -> Brand:
@@ -165,15 +183,19 @@ def _advice(meaning: AnswerClass) -> str:  # noqa: PLR0911 - one return per clas
             assert_never(meaning)
 
 
-async def disconnect(database: AsyncDatabase, merchant: Merchant) -> Disconnected:
+async def wipe(database: AsyncDatabase, merchant: Merchant) -> Wiped:
     """Wipe the credentials and skip what waits, in one transaction. Dead letters and the ledger stay.
 
+    Omnisend is not told: `soldt_outbox.oauth.revoking.disconnect` does that too, for tokens.
     Raises ``UnknownMerchant`` where the merchant was never connected.
     """
     parameters = {"merchant_id": merchant.merchant_id}
     async with database.transaction() as conn:
         wiped = await conn.execute(queries["disconnect"], parameters)
         skipped = await conn.execute(queries["skip_waiting"], parameters)
-    if not await wiped.fetchall():
+    tokens = await wiped.fetchone()
+    if tokens is None:
         raise UnknownMerchant(f"{merchant} was never connected to Omnisend")
-    return Disconnected(merchant=merchant, skipped=len(await skipped.fetchall()))
+    return Wiped(
+        disconnected=Disconnected(merchant=merchant, skipped=len(await skipped.fetchall())), **tokens
+    )

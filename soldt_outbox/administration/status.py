@@ -32,11 +32,17 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MerchantStatus:
-    """A merchant's connection and lane. ``oldest_due_seconds`` is how long the oldest due event has waited."""
+    """A merchant's connection and lane. ``oldest_due_seconds`` is how long the oldest due event has waited.
+
+    ``auth_type`` is ``api_key`` or ``oauth``; ``token_expires_at`` is ``None`` of a key, and of a token that does not
+    end by itself. Workers refresh a token that ends.
+    """
 
     merchant_id: UUID
     slug: str | None
     status: str
+    auth_type: str
+    token_expires_at: datetime | None
     last_error: str | None
     last_error_detail: str | None
     last_event_at: datetime | None

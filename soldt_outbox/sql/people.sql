@@ -23,7 +23,8 @@ values (%(merchant_id)s, 'connected', 'api_key', %(api_key_enc)s, %(brand_id)s,
   coalesce(%(currency)s, 'ZAR'), coalesce(%(country_code)s, 'ZA'))
 on conflict (merchant_id) do update set
   status = 'connected', auth_type = 'api_key', api_key_enc = excluded.api_key_enc, brand_id = excluded.brand_id,
-  access_token_enc = null, refresh_token_enc = null, token_expires_at = null, scopes = null,
+  access_token_enc = null, refresh_token_enc = null, token_expires_at = null, token_refreshed_at = null, scopes = null,
+  refresh_lease_token = null, refresh_lease_until = null,  -- tokens that are being refreshed are not stored any more
   currency = coalesce(%(currency)s, integrations_omnisend.currency),
   country_code = coalesce(%(country_code)s, integrations_omnisend.country_code),
   last_error = null, last_error_detail = null, updated_at = now()
@@ -47,12 +48,18 @@ where merchant_id = %(merchant_id)s
 returning sync_contacts as contacts, sync_catalogue as catalogue, ordered_products, api_version, locale;
 
 -- name: disconnect
--- Wipe the credentials and stop writing events for the merchant.
-update public.integrations_omnisend
+-- Wipe the credentials and stop writing events for the merchant. Gives the tokens there were, for revocation.
+with old as materialized (
+  select merchant_id, access_token_enc, refresh_token_enc
+  from public.integrations_omnisend where merchant_id = %(merchant_id)s
+  for no key update
+)
+update public.integrations_omnisend i
 set status = 'disabled', api_key_enc = null, access_token_enc = null, refresh_token_enc = null, token_expires_at = null,
+    token_refreshed_at = null, scopes = null, refresh_lease_token = null, refresh_lease_until = null,
     last_error = null, last_error_detail = null, updated_at = now()
-where merchant_id = %(merchant_id)s
-returning merchant_id;
+from old where i.merchant_id = old.merchant_id
+returning old.access_token_enc, old.refresh_token_enc;
 
 -- name: skip_waiting
 -- What still waits for a merchant that was disconnected is not sent, and its personal data goes. A row that a worker
@@ -87,7 +94,7 @@ left join omnisend_private.merchant_profiles(array(select merchant_id from users
 -- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows of a kind are counted).
 -- Kind by kind, as the index has them; the orders name the index to count by: by its statistics alone a planner may take
 -- the ledger's.
-select i.merchant_id, p.slug, i.status, i.last_error, i.last_error_detail, i.last_event_at,
+select i.merchant_id, p.slug, i.status, i.auth_type, i.token_expires_at, i.last_error, i.last_error_detail, i.last_event_at,
   l.paused_until, l.pause_reason, l.failures_in_row, w.waiting, w.dead, w.oldest_due_seconds
 from public.integrations_omnisend i
 left join public.integrations_omnisend_lanes l on l.merchant_id = i.merchant_id
