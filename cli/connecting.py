@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.oauth import connect_by_oauth, say_what_is_missing
+from cli.oauth import DEFAULT_PORT, connect_by_oauth, say_what_is_missing
 from cli.session import JsonOption, MerchantNeeded, key_ring, load_settings, outbox, run
 from cli.terminal import Exit, Failure, answer, answer_json, progress, say
 from soldt_outbox.administration.merchants import (
@@ -48,13 +48,13 @@ def connect_command(
         typer.Option("--oauth", help="Let the shop's admin authorize it in a browser; no key is needed."),
     ] = False,
     port: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             max=65_535,
-            help="With --oauth: where Omnisend sends the browser back to; 0 is any free port.",
+            help=f"With --oauth: where Omnisend sends the browser back to ({DEFAULT_PORT}); 0 is any free port.",
         ),
-    ] = 8931,
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="With --oauth: open no browser, only print the address.")
     ] = False,
@@ -90,6 +90,8 @@ def connect_command(
             "give it on standard input, or leave it out and be asked",
             Exit.USAGE,
         )
+    if not oauth and (no_browser or port is not None):
+        raise Failure("--port and --no-browser belong to --oauth", Exit.USAGE)
     currency = _code(currency, r"[A-Z]{3}", "--currency must be three letters (ISO 4217), such as ZAR")
     country = _code(country, r"[A-Z]{2}", "--country must be two letters (ISO 3166-1), such as ZA")
     settings = load_settings()
@@ -100,7 +102,7 @@ def connect_command(
                 settings,
                 keys,
                 merchant,
-                port=port,
+                port=DEFAULT_PORT if port is None else port,
                 browser=not no_browser,
                 currency=currency,
                 country=country,

@@ -29,6 +29,7 @@ from soldt_outbox.oauth.scopes import WHAT_FOR
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.settings import Settings
 
+DEFAULT_PORT: Final = 8931  # a fixed one, since a redirect URI has to be registered at Omnisend
 CALLBACK_PATH: Final = "/callback"
 _HOST: Final = "127.0.0.1"  # not localhost, which may be another machine's name (RFC 8252 section 8.3)
 _LAST_ANSWER_S: Final = 2.0  # for the browser to read its last page

@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(110);
+select plan(125);
 
 -- Row level security -----------------------------------------------------------------------------------------------------
 
@@ -46,12 +46,21 @@ from (values
 ) as grants (name, privileges);
 
 select column_privs_are('public', 'integrations_omnisend', name::name, role::name, '{}', format('%s does not read %s', role, name))
-from unnest(array['api_key_enc', 'access_token_enc', 'refresh_token_enc']) as name
+from unnest(array['api_key_enc', 'access_token_enc', 'refresh_token_enc',
+  'token_refreshed_at', 'refresh_lease_token', 'refresh_lease_until']) as name
 cross join unnest(array['anon', 'authenticated', 'service_role']) as role;
 select column_privs_are('public', 'integrations_omnisend_outbox', name::name, 'authenticated', '{}', 'an admin does not read ' || name)
 from unnest(array['payload', 'dedup_key', 'ordering_key', 'lease_token', 'lease_until', 'leased_by']) as name;
 select column_privs_are('public', 'integrations_omnisend_outbox', name::name, 'authenticated', '{SELECT}', 'an admin reads ' || name)
 from unnest(array['name', 'state', 'attempts', 'last_error', 'available_at']) as name;
+
+select table_privs_are('omnisend_private', 'oauth_authorizations', role::name, '{}', role || ' holds nothing on authorizations under way')
+from unnest(array['anon', 'authenticated', 'service_role']) as role;
+select table_privs_are('omnisend_private', 'oauth_authorizations', 'omnisend_worker', array['SELECT', 'INSERT', 'DELETE'],
+  'the worker on authorizations under way');
+select policies_are('omnisend_private', 'oauth_authorizations', array['oauth_authorizations_worker']);
+select ok(relrowsecurity, 'authorizations under way have row level security')
+from pg_class where oid = 'omnisend_private.oauth_authorizations'::regclass;
 
 -- Functions --------------------------------------------------------------------------------------------------------------
 

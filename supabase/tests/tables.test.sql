@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(99);
+select plan(110);
 
 select has_table('public', name::name, 'public.' || name || ' exists')
 from unnest(array['integrations_omnisend', 'integrations_omnisend_logs', 'integrations_omnisend_outbox',
@@ -18,7 +18,8 @@ from (values
   ('last_event_at', 'timestamp with time zone'), ('last_error', 'text'),
   -- added
   ('last_error_at', 'timestamp with time zone'), ('last_error_detail', 'text'), ('brand_id', 'text'),
-  ('currency', 'text'), ('country_code', 'text')
+  ('currency', 'text'), ('country_code', 'text'), ('token_refreshed_at', 'timestamp with time zone'),
+  ('refresh_lease_token', 'uuid'), ('refresh_lease_until', 'timestamp with time zone')
 ) as columns (name, type);
 select hasnt_column('public', 'integrations_omnisend', 'api_key', 'no column holds a key in plaintext');
 select col_is_pk('public', 'integrations_omnisend', 'merchant_id', 'one connection per merchant');
@@ -64,6 +65,13 @@ from (values
   ('created_at', 'timestamp with time zone')
 ) as columns (name, type);
 select has_index('public', 'integrations_omnisend_consents', 'integrations_omnisend_consents_newest_idx', 'what holds is found by an index');
+select col_type_is('omnisend_private', 'oauth_authorizations', name::name, type, 'oauth_authorizations.' || name || ' is ' || type)
+from (values
+  ('state_hash', 'bytea'), ('merchant_id', 'uuid'), ('code_verifier_enc', 'text'), ('redirect_uri', 'text'),
+  ('scopes', 'text[]'), ('expires_at', 'timestamp with time zone')
+) as columns (name, type);
+select col_is_pk('omnisend_private', 'oauth_authorizations', 'state_hash', 'a state begins one authorization');
+select hasnt_fk('omnisend_private', 'oauth_authorizations', 'an authorization under way locks no merchant');
 
 -- Defaults and checks.
 insert into public.merchants (id, store_name, slug) values ('cafe0000-0000-4000-8000-000000000001', 'pgTAP', 'pgtap-tables');

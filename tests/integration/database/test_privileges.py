@@ -63,7 +63,15 @@ WORKER_WRITES = {
 }
 OTHER_THAN_SELECT = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 HIDDEN = {
-    ("integrations_omnisend", column) for column in ("api_key_enc", "access_token_enc", "refresh_token_enc")
+    ("integrations_omnisend", column)
+    for column in (
+        "api_key_enc",
+        "access_token_enc",
+        "refresh_token_enc",
+        "token_refreshed_at",
+        "refresh_lease_token",
+        "refresh_lease_until",
+    )
 } | {
     ("integrations_omnisend_outbox", column)
     for column in ("payload", "dedup_key", "ordering_key", "lease_token", "lease_until", "leased_by")
@@ -148,6 +156,22 @@ def test_a_visitor_holds_nothing_of_ours(conn: psycopg.Connection) -> None:
 
 
 # Functions -------------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_but_the_worker_touches_authorizations_under_way(conn: psycopg.Connection) -> None:
+    held = conn.execute(
+        """
+        select role, privilege
+        from unnest(%s::text[]) as role cross join unnest(%s::text[]) as privilege
+        where has_table_privilege(role, 'omnisend_private.oauth_authorizations', privilege)
+        """,
+        [[*API_ROLES, "public"], ["SELECT", *OTHER_THAN_SELECT]],
+    ).fetchall()
+    assert held == []
+    secured = conn.execute(
+        "select relrowsecurity from pg_class where oid = 'omnisend_private.oauth_authorizations'::regclass"
+    ).fetchone()
+    assert secured == (True,)
 
 
 def test_who_may_call_which_function(conn: psycopg.Connection) -> None:
@@ -241,7 +265,10 @@ def test_the_worker_can_touch_its_own_tables_and_no_other(conn: psycopg.Connecti
         ("omnisend_private.kept_orders", privilege) for privilege in ("SELECT", "DELETE")
     }  # by id alone
     written_back = {("public.integrations_omnisend_consents", "INSERT")}  # what holds is read by a function
-    assert set(held) == expected | copies | written_back
+    authorizations = {
+        ("omnisend_private.oauth_authorizations", privilege) for privilege in ("SELECT", "INSERT", "DELETE")
+    }
+    assert set(held) == expected | copies | written_back | authorizations
     looked_at = conn.execute(
         "select count(*) from pg_class where relkind = 'r' and relnamespace in ('public'::regnamespace, 'auth'::regnamespace)"
     ).fetchone()

@@ -1,0 +1,60 @@
+import pytest
+
+from soldt_outbox.oauth.scopes import (
+    SHOP_MINIMUM,
+    WHAT_FOR,
+    Reading,
+    Scope,
+    lacking,
+    missing_scopes,
+    needed_scope,
+)
+from soldt_outbox.rows import Kind
+
+
+@pytest.mark.parametrize(
+    ("use", "scope"),
+    [
+        (Kind.EVENT, "events.write"),
+        (Kind.CONTACT, "contacts.write"),
+        (Kind.PRODUCT, "products.write"),
+        (Kind.CATEGORY, "products.write"),
+        (Reading.BRAND, "brands.read"),
+        (Reading.CONTACTS, "contacts.read"),
+        (Reading.PRODUCTS, "products.read"),
+    ],
+)
+def test_what_each_use_needs(use, scope):
+    assert needed_scope(use) == scope
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.BATCH])
+def test_a_batch_needs_what_it_holds(kind):
+    assert needed_scope(Kind.BATCH, batched=kind) is needed_scope(kind)
+
+
+@pytest.mark.parametrize("batched", [None, Kind.BATCH])
+def test_a_batch_of_nobody_knows_what_is_refused(batched):
+    with pytest.raises(ValueError, match="say which kind"):
+        needed_scope(Kind.BATCH, batched=batched)
+
+
+def test_what_is_missing_is_named_once_and_in_order():
+    wanted = [Kind.PRODUCT, Kind.CATEGORY, Kind.EVENT, Kind.CONTACT]
+    assert missing_scopes(["contacts.write", "segments.read"], wanted) == (
+        Scope.EVENTS_WRITE,
+        Scope.PRODUCTS_WRITE,
+    )
+    assert missing_scopes(SHOP_MINIMUM, [*wanted, *Reading]) == ()
+
+
+def test_of_an_api_key_nothing_is_known_to_be_missing():
+    assert missing_scopes(None, [Kind.EVENT]) == ()
+    assert missing_scopes([], [Kind.EVENT]) == (Scope.EVENTS_WRITE,)
+
+
+def test_a_shop_asks_for_what_omnisends_own_plugin_asks_for():
+    asked = "brands.read brands.write contacts.read contacts.write events.write products.read products.write"
+    assert " ".join(SHOP_MINIMUM) == asked
+    assert set(WHAT_FOR) == set(Scope)
+    assert lacking([], SHOP_MINIMUM) == SHOP_MINIMUM
