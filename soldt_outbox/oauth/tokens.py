@@ -43,7 +43,6 @@ _STORE_AGAIN_AFTER: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 _LOST: Final = (
     "Omnisend ended this shop's authorization (it was revoked there, or has run out): connect the shop again"
 )
-_TAKEN_OVER: Final = "refreshing took so long that another worker took over"
 _CANNOT_REFRESH: Final = (
     "the access token has ended, and Omnisend gave none to refresh it with: connect the shop again"
 )
@@ -156,8 +155,8 @@ class Tokens:
                     raise AuthorizationLost(_CANNOT_REFRESH)
                 return self._open(merchant_id, stored.access_token_enc, stored.token_expires_at)
             lease = await self._take_lease(merchant_id, stored.access_token_enc)
-            if lease is not None:
-                return await self._refresh(merchant_id, lease)
+            if lease is not None and (token := await self._refresh(merchant_id, lease)) is not None:
+                return token
             if time.monotonic() > give_up_at:
                 raise TokenUnavailable("other workers have been refreshing this shop's token for too long")
             await self._sleep(_LOOK_EVERY[min(looks, len(_LOOK_EVERY) - 1)])
@@ -183,13 +182,17 @@ class Tokens:
         ends_at = asked_at + self._lease.total_seconds()
         return _Lease(token, rows[0]["refresh_token_enc"], ends_at) if rows else None
 
-    async def _refresh(self, merchant_id: UUID, lease: _Lease) -> AccessToken:
+    async def _refresh(self, merchant_id: UUID, lease: _Lease) -> AccessToken | None:
+        """The new token, or ``None`` where it took so long that another worker took the lease over."""
         mine = {"merchant_id": merchant_id, "lease_token": lease.token}
         try:
             grant = await self._ask(merchant_id, lease)
         except TokenRefused as refused:
             if refused.code == ErrorCode.INVALID_GRANT:
-                raise await self._lost(mine) from None
+                # To who comes late, a refresh token that another has used up reads as an ended authorization.
+                if await self._database.run("authorization_lost", mine | {"detail": _LOST}):
+                    raise AuthorizationLost(_LOST) from None
+                return None
             # The other codes are about this installation and not about the shop.
             await self._database.run("give_refresh_back", mine)
             raise TokenUnavailable(
@@ -212,27 +215,17 @@ class Tokens:
             raise TokenUnavailable("this process was stopped for too long to refresh a token")
         return await self._oauth.refresh(refresh_token)
 
-    async def _lost(self, mine: dict[str, Any]) -> AuthorizationLost | TokenUnavailable:
-        """The refresh token is no good, or was used up by another worker that took the lease over meanwhile."""
-        if await self._database.run("authorization_lost", mine | {"detail": _LOST}):
-            return AuthorizationLost(_LOST)
-        return TokenUnavailable(_TAKEN_OVER)
-
-    async def _store(self, merchant_id: UUID, mine: dict[str, Any], grant: Grant) -> AccessToken:
-        """Store what was given; where the lease is another's by now, what that one stored holds."""
+    async def _store(self, merchant_id: UUID, mine: dict[str, Any], grant: Grant) -> AccessToken | None:
         sealed = sealed_columns(self._keys, merchant_id, grant)
         parameters = mine | sealed | {"lifetime": grant.lifetime, "scopes": _listed(grant.scopes)}
         rows = await self._patiently("store_refreshed", parameters)
-        if rows:
-            return AccessToken(
-                token=grant.access_token,
-                sealed=str(sealed[ACCESS_COLUMN]),
-                expires_at=rows[0]["token_expires_at"],
-            )
-        stored = await self._stored(merchant_id)
-        if stored.due:
-            raise TokenUnavailable(_TAKEN_OVER)
-        return self._open(merchant_id, stored.access_token_enc, stored.token_expires_at)
+        if not rows:
+            return None
+        return AccessToken(
+            token=grant.access_token,
+            sealed=str(sealed[ACCESS_COLUMN]),
+            expires_at=rows[0]["token_expires_at"],
+        )
 
     async def _patiently(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """Run a statement that must not be lost to a moment's outage of the database."""

@@ -64,8 +64,8 @@ class OAuthServer:
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
         self._asked = asyncio.Condition()
-        self._gate = asyncio.Event()
-        self._gate.set()
+        self._holding = False
+        self._held: list[asyncio.Event] = []
         self.hung_up = asyncio.Event()  # who was held is gone, and what it asked for was not done
         self._runner: web.AppRunner | None = None
 
@@ -90,16 +90,22 @@ class OAuthServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.set()
+        self.let_go()
         assert self._runner is not None
         await self._runner.cleanup()
 
     def hold(self) -> None:
         """Let the token endpoint read, and answer nobody until ``let_go``."""
-        self._gate.clear()
+        self._holding = True
 
-    def let_go(self) -> None:
-        self._gate.set()
+    def let_go(self, number: int | None = None) -> None:
+        """Answer all, now and from now on, or only the one that was held as number so and so, from 0."""
+        if number is not None:
+            self._held[number].set()
+            return
+        self._holding = False
+        for held in self._held:
+            held.set()
 
     async def asked(self, times: int) -> None:
         """Wait until the token endpoint was asked so often."""
@@ -110,18 +116,21 @@ class OAuthServer:
     def refreshes(self) -> int:
         return sum(form["grant_type"] == "refresh_token" for form in self.forms)
 
-    def give(self, *, lifetime: object = None) -> dict[str, object]:
-        """A pair of tokens, as the token endpoint gives it."""
+    def give(self, *, lifetime: object = None, refresh_token: bool = True) -> dict[str, object]:
+        """A pair of tokens, or the first of them, as the token endpoint gives it."""
         number = next(self._numbers)
         access, refresh = f"access-{number}", f"refresh-{number}"
         self.access.add(access)
         given: dict[str, object] = {"access_token": access, "token_type": "bearer"}
         if lifetime is not None:
             given["expires_in"] = lifetime
-        if self.rules.gives_refresh_token:
+        if refresh_token:
             self.refresh.add(refresh)
             given["refresh_token"] = refresh
         return given
+
+    def _give(self) -> dict[str, object]:
+        return self.give(lifetime=self.rules.lifetime, refresh_token=self.rules.gives_refresh_token)
 
     async def _authorize(self, request: web.Request) -> web.Response:
         asked = request.query
@@ -139,11 +148,16 @@ class OAuthServer:
     async def _token(self, request: web.Request) -> web.Response:
         assert request.content_type == "application/x-www-form-urlencoded"
         form = {name: str(value) for name, value in (await request.post()).items()}
+        may_answer = asyncio.Event()
+        if self._holding:
+            self._held.append(may_answer)
+        else:
+            may_answer.set()
         async with self._asked:
             self.forms.append(form)
             self._asked.notify_all()
         try:
-            await self._gate.wait()
+            await may_answer.wait()
         except asyncio.CancelledError:
             self.hung_up.set()
             raise
@@ -162,7 +176,7 @@ class OAuthServer:
             return _error("invalid_grant")
         if self.rules.gives_refresh_token:
             self.refresh.discard(form["refresh_token"])
-        return web.json_response(self.give(lifetime=self.rules.lifetime))
+        return web.json_response(self._give())
 
     def _exchanged(self, form: dict[str, str]) -> web.Response:
         code = self.codes.pop(form["code"], None)
@@ -170,7 +184,7 @@ class OAuthServer:
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if code is None or (form["redirect_uri"], challenge) != (code.redirect_uri, code.challenge):
             return _error("invalid_grant")
-        given = self.give(lifetime=self.rules.lifetime)
+        given = self._give()
         if self.rules.says_scope:
             given["scope"] = self.rules.scope or code.scope
         return web.json_response(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -23,11 +23,13 @@ from tests.support.oauth_server import CLIENT_ID, CLIENT_SECRET, PATIENCE_S, OAu
 
 
 class Waiting:
-    """A ``sleep`` for `Tokens` that says when somebody waits, and lasts until a test has looked."""
+    """A ``sleep`` for `Tokens` that says when somebody waits, and lasts until they may look."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_look: bool = False) -> None:
         self.begun = asyncio.Event()
         self.may_look = asyncio.Event()
+        if may_look:
+            self.may_look.set()
 
     async def __call__(self, _: float) -> None:
         self.begun.set()
@@ -122,11 +124,6 @@ async def shop(database: Database) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(OAuthServer())
         yield Shop(database, server, stack)
-
-
-@pytest.fixture
-def waiting() -> Callable[[], Waiting]:
-    return Waiting
 
 
 __all__ = ["PATIENCE_S", "Shop", "Waiting"]

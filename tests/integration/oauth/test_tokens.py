@@ -7,7 +7,7 @@ import pytest
 
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import AuthorizationLost, CannotDecrypt, TokenUnavailable
-from soldt_outbox.oauth.tokens import SealedToken, Tokens
+from soldt_outbox.oauth.tokens import AccessToken, SealedToken, Tokens
 from soldt_outbox.rows import OmnisendRequest
 from tests.integration.oauth.conftest import PATIENCE_S, Shop, Waiting
 
@@ -46,6 +46,22 @@ async def test_two_workers_and_a_hundred_rows_refresh_an_expired_token_once_and_
     assert f"Bearer {shop.opened('access_token_enc')}" == shop.server.sent_with[0]
     assert shop.opened("refresh_token_enc") in shop.server.refresh, "the new one, for the next time"
     assert 3_500 < (stored["token_expires_at"] - datetime.now(UTC)).total_seconds() <= 3_600
+
+
+async def test_rows_of_one_process_share_one_look_at_the_database(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    sealed = shop.store()
+    tokens = await shop.tokens()
+    run, ran = type(tokens._database).run, []
+
+    async def run_and_tell(self, name, parameters=None):
+        ran.append(name)
+        return await run(self, name, parameters)
+
+    monkeypatch.setattr(type(tokens._database), "run", run_and_tell)
+    await within(asyncio.gather(*(tokens.fresh(shop.merchant_id, sealed=sealed) for _ in range(100))))
+    assert ran == ["stored_tokens", "take_refresh_lease", "store_refreshed"]
 
 
 async def test_a_good_token_costs_neither_a_query_nor_a_request(shop: Shop):
@@ -220,41 +236,68 @@ async def test_when_a_refresher_dies_another_takes_over_once_the_lease_has_run_o
     assert shop.server.refreshes == 2
 
 
-async def test_a_refresher_whose_lease_ran_out_does_not_overwrite_newer_tokens(shop: Shop):
+async def test_a_token_that_another_refreshed_between_look_and_lease_is_not_refreshed_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
     sealed = shop.store()
-    shop.server.rules.gives_refresh_token = False  # so that both are given a token
-    slow, quick = await shop.tokens(), await shop.tokens()
+    late, quick = await shop.tokens(), await shop.tokens()
+    take_lease = late._take_lease
+
+    async def after_the_other(*looked_at):
+        await quick.fresh(shop.merchant_id, sealed=sealed)
+        return await take_lease(*looked_at)
+
+    monkeypatch.setattr(late, "_take_lease", after_the_other)
+    given = await within(late.fresh(shop.merchant_id, sealed=sealed))
+    assert given.token == shop.opened("access_token_enc")
+    assert shop.server.refreshes == 1
+
+
+async def overtaken(
+    shop: Shop, waiting: Waiting
+) -> tuple[asyncio.Task[AccessToken], asyncio.Task[AccessToken]]:
+    """Two refreshes that Omnisend has not answered: held as 0 that of a worker whose lease ran out, as 1 that of who took over."""
+    sealed = shop.store()
+    slow, quick = await shop.tokens(sleep=waiting), await shop.tokens()
     shop.server.hold()
     late = asyncio.create_task(slow.fresh(shop.merchant_id, sealed=sealed))
     await shop.server.asked(1)
-    lease = shop.connection()["refresh_lease_token"]
     shop.let_the_lease_run_out()
     early = asyncio.create_task(quick.fresh(shop.merchant_id, sealed=sealed))
     await shop.server.asked(2)
-    taken_over = shop.connection()["refresh_lease_token"]
-    assert taken_over not in (None, lease)
-    shop.server.let_go()
-    given = {token.token for token in await within(asyncio.gather(late, early))}
-    assert len(given) == 1, "the late one is given what the other stored"
-    assert given == {shop.opened("access_token_enc")}
+    return late, early
+
+
+async def test_a_refresher_whose_lease_ran_out_does_not_overwrite_newer_tokens(shop: Shop):
+    shop.server.rules.gives_refresh_token = False  # so that both are given a token
+    late, early = await overtaken(shop, Waiting(may_look=True))
+    shop.server.let_go(1)
+    newer = await within(early)
+    shop.server.let_go(0)
+    assert (await within(late)).token == newer.token
+    assert shop.opened("access_token_enc") == newer.token
+
+
+async def test_a_refresher_that_is_answered_first_but_late_waits_for_who_took_over(shop: Shop):
+    shop.server.rules.gives_refresh_token = False
+    waiting = Waiting()
+    late, early = await overtaken(shop, waiting)
+    shop.server.let_go(0)
+    await within(waiting.begun.wait())
+    assert not late.done()
+    shop.server.let_go(1)
+    newer = await within(early)
+    waiting.may_look.set()
+    assert (await within(late)).token == newer.token
 
 
 async def test_a_late_refusal_says_nothing_of_an_authorization_that_another_has_refreshed(shop: Shop):
-    """The refresh token was used up by who took over: to the late one it reads as an ended authorization."""
-    sealed = shop.store()
-    slow, quick = await shop.tokens(), await shop.tokens()
-    shop.server.hold()
-    late = asyncio.create_task(slow.fresh(shop.merchant_id, sealed=sealed))
-    await shop.server.asked(1)
-    shop.let_the_lease_run_out()
-    early = asyncio.create_task(quick.fresh(shop.merchant_id, sealed=sealed))
-    await shop.server.asked(2)
-    shop.server.refresh.clear()
-    taken = shop.one("update integrations_omnisend set refresh_lease_token = gen_random_uuid() returning 1")
-    assert taken
-    shop.server.let_go()
-    ended = await within(asyncio.gather(late, early, return_exceptions=True))
-    assert {type(one) for one in ended} == {TokenUnavailable}
+    """The refresh token was used up by who took over."""
+    late, early = await overtaken(shop, Waiting(may_look=True))
+    shop.server.let_go(1)
+    newer = await within(early)
+    shop.server.let_go(0)
+    assert (await within(late)).token == newer.token
     assert shop.connection()["status"] == "connected"
 
 
