@@ -19,7 +19,6 @@ from soldt_outbox.database import AsyncDatabase
 from soldt_outbox.errors import AuthorizationRefused
 from soldt_outbox.oauth.client import OAuthClient, oauth_app
 from soldt_outbox.oauth.connecting import (
-    BEARER,
     ConnectedByOAuth,
     begin_authorization,
     complete_authorization,
@@ -27,6 +26,7 @@ from soldt_outbox.oauth.connecting import (
 from soldt_outbox.oauth.protocol import STATE_LIFETIME, same_secret
 from soldt_outbox.oauth.scopes import WHAT_FOR
 from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.dialects import BEARER
 from soldt_outbox.settings import Settings
 
 DEFAULT_PORT: Final = 8931  # a fixed one, since a redirect URI has to be registered at Omnisend

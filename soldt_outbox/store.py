@@ -82,6 +82,9 @@ class MerchantRecord:
     status: str
     auth_type: str
     api_key_enc: str | None
+    access_token_enc: str | None
+    token_expires_at: datetime | None
+    scopes: list[str] | None
     currency: str
     country_code: str
     api_version: str | None
@@ -238,10 +241,10 @@ class Store:
         """Let merchants go on whose version of the API was answered 410: another may be spoken now."""
         await self._database.run("resume_retired")
 
-    async def any_credential(self) -> tuple[UUID, str] | None:
-        """One stored ciphertext of an API key with its merchant."""
+    async def any_credential(self) -> tuple[UUID, str, str] | None:
+        """One stored ciphertext with its merchant and the column it is in."""
         rows = await self._database.run("any_credential")
-        return (rows[0]["merchant_id"], rows[0]["api_key_enc"]) if rows else None
+        return (rows[0]["merchant_id"], rows[0]["stored_in"], rows[0]["sealed"]) if rows else None
 
     async def plaintext_keys(self) -> bool:
         """Whether the earlier plaintext column is still there."""

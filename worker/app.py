@@ -18,6 +18,8 @@ from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
 from soldt_outbox.catalogue import ShopCatalogue
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import AsyncDatabase, open_database
+from soldt_outbox.oauth.client import OAuthClient, oauth_app
+from soldt_outbox.oauth.tokens import Tokens
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.rows import OutboxRow, Outcome
@@ -25,6 +27,7 @@ from soldt_outbox.settings import Settings
 from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.version import __version__
 from worker import processes, startup
+from worker.authorizing import Authorizer
 from worker.claiming import Claimer
 from worker.dispatching import Dispatcher
 from worker.holdings import Holdings
@@ -75,6 +78,7 @@ class Worker:
         settings: Settings,
         *,
         worker_id: str,
+        oauth: OAuthClient | None = None,
         tuning: Tuning | None = None,
         statistics: Statistics | None = None,
     ) -> None:
@@ -90,6 +94,7 @@ class Worker:
         self._catalogue = ShopCatalogue(database)
         self._keys = keys
         self._client = client
+        self._authorizer = Authorizer(Tokens(database, keys, oauth) if oauth is not None else None)
         self._holdings = Holdings(self._lease, margin=tuning.margin)
         self._lanes = Lanes()
         self._stopping = asyncio.Event()
@@ -120,6 +125,7 @@ class Worker:
             self._lanes,
             self._holdings,
             shops,
+            self._authorizer,
             policy=self._policy,
         )
         dispatcher = Dispatcher(sender, self._holdings, self._settler, self.statistics)
@@ -153,7 +159,7 @@ class Worker:
             claiming = tasks.create_task(claimer.run(self._stopping), name="claimer")
             await self._stopping.wait()
             in_order = await self._wind_down(dispatcher, claiming, senders, settling)
-            await asyncio.gather(*map(_end, background))
+            await asyncio.gather(*map(_end, background), self._authorizer.aclose())
         if in_order:
             await self._sign_off()
 
@@ -273,7 +279,12 @@ async def run(settings: Settings, tuning: Tuning | None = None, *, commanded: bo
             )
         except psycopg.OperationalError as error:
             raise startup.unreachable(settings, error) from None
-        worker = Worker(database, client, keys, settings, worker_id=worker_id, tuning=tuning)
+        oauth = (
+            await stack.enter_async_context(OAuthClient(oauth_app(settings)))
+            if settings.omnisend_oauth_client_id
+            else None
+        )
+        worker = Worker(database, client, keys, settings, worker_id=worker_id, oauth=oauth, tuning=tuning)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, _pass_over if commanded else worker.stop)

@@ -10,6 +10,7 @@ import msgspec
 
 from soldt_outbox.backoff import RetryPolicy, told_wait
 from soldt_outbox.errors import MayHaveBeenSeen, NeverSeen, PayloadRejected, TransportError
+from soldt_outbox.oauth.scopes import Scope, needed_scope
 from soldt_outbox.omnisend.answers import (
     AnswerClass,
     Blocked,
@@ -27,6 +28,7 @@ from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseRe
 BLOCKED_FOR: Final = timedelta(minutes=15)
 RETIRED_FOR: Final = timedelta(minutes=15)  # after a 410: then one row of a merchant goes out to see
 LOOK_AGAIN_IN: Final = timedelta(minutes=5)  # for an operator to notice the warning
+TOKEN_FOR: Final = timedelta(seconds=30)  # as long as the lease under which a token is refreshed
 CREDENTIAL_FOR: Final = timedelta(minutes=5)  # shorter: nothing is asked of Omnisend
 
 _SENTENCES: Final = {
@@ -38,9 +40,9 @@ _SENTENCES: Final = {
 
 
 _PERMISSIONS: Final = {
-    Kind.CONTACT: "contacts.write and contacts.read",
-    Kind.PRODUCT: "products.write",
-    Kind.CATEGORY: "products.write",
+    Kind.CONTACT: needed_scope(Kind.CONTACT).value,
+    Kind.PRODUCT: needed_scope(Kind.PRODUCT).value,
+    Kind.CATEGORY: needed_scope(Kind.CATEGORY).value,
     Kind.BATCH: "the permission to write what is sent in batches (contacts.write, products.write or events.write)",
 }
 
@@ -125,14 +127,41 @@ def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outc
 
 def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
     """The key may send events and not this: the merchant's events go on."""
-    needed = _PERMISSIONS[attempt.row.kind]
-    sentence = (
-        f"The API key lacks a permission: {attempt.row.kind} needs {needed}. Add it at Omnisend (it takes up to five minutes) "
-        "or connect with another key; what waits is then sent. Events go on meanwhile."
-    )
+    kind = attempt.row.kind
     return settled(
-        attempt, Verdict.RELEASE, f"{PauseReason.FORBIDDEN}: {words}", counted=False, forbidden=sentence
+        attempt,
+        Verdict.RELEASE,
+        f"{PauseReason.FORBIDDEN}: {words}",
+        counted=False,
+        forbidden=_forbidden(kind, _PERMISSIONS[kind]),
     )
+
+
+def _forbidden(kind: Kind, needed: str) -> str:
+    return (
+        f"The API key or token lacks a permission: {kind} needs {needed}. Add it at Omnisend (it takes up to five minutes) "
+        "or connect again; what waits is then sent. Events go on meanwhile."
+    )
+
+
+def of_missing_scope(row: OutboxRow, scope: Scope) -> Outcome:
+    """The token was not granted what the row needs. Known before Omnisend, whose 403 would not name it, is asked."""
+    error = f"{PauseReason.FORBIDDEN}: {scope} was not granted"
+    if row.kind is not Kind.EVENT:
+        return Outcome(
+            row=row,
+            verdict=Verdict.RELEASE,
+            error=error,
+            counted=False,
+            forbidden=_forbidden(row.kind, scope),
+        )
+    pause = Pause(
+        reason=PauseReason.FORBIDDEN,
+        duration=BLOCKED_FOR,
+        message=f"The shop's authorization lacks {scope}, which sending events needs. Connect again and grant it.",
+        breaks_integration=True,
+    )
+    return Outcome(row=row, verdict=Verdict.RELEASE, error=error, counted=False, pause=pause)
 
 
 def _retirement(duration: timedelta) -> Pause:
@@ -220,6 +249,29 @@ def of_unusable_credential(row: OutboxRow, problem: str) -> Outcome:
         counted=False,
         pause=pause,
         healthy=False,
+    )
+
+
+def of_lost_authorization(row: OutboxRow, problem: str) -> Outcome:
+    """Omnisend ended the authorization: an admin must connect again."""
+    pause = Pause(
+        reason=PauseReason.AUTH,
+        duration=BLOCKED_FOR,
+        message=f"{problem[:1].upper()}{problem[1:]}. Waiting events are then sent.",
+        breaks_integration=True,
+    )
+    return Outcome(
+        row=row, verdict=Verdict.RELEASE, error=f"AUTH: {problem}", counted=False, pause=pause, healthy=False
+    )
+
+
+def of_unavailable_token(row: OutboxRow, problem: str) -> Outcome:
+    """No access token for now, through nothing that the merchant could put right: its rows wait a moment."""
+    pause = Pause(
+        reason=PauseReason.CREDENTIAL, duration=TOKEN_FOR, message=f"No access token for now: {problem}."
+    )
+    return Outcome(
+        row=row, verdict=Verdict.RELEASE, error=f"CREDENTIAL: {problem}", counted=False, pause=pause
     )
 
 

@@ -11,7 +11,14 @@ import msgspec
 import structlog
 
 from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
-from soldt_outbox.errors import CredentialError, PayloadRejected, TransportError
+from soldt_outbox.errors import (
+    AuthorizationLost,
+    CredentialError,
+    PayloadRejected,
+    TokenUnavailable,
+    TransportError,
+)
+from soldt_outbox.oauth.scopes import missing_scopes
 from soldt_outbox.omnisend.answers import (
     Answer,
     AnswerClass,
@@ -24,8 +31,9 @@ from soldt_outbox.omnisend.answers import (
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.redaction import contact_hash
 from soldt_outbox.request_logs import logged_request
-from soldt_outbox.rows import OmnisendRequest, OutboxRow, Outcome, Skip
+from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip
 from worker import outcomes
+from worker.authorizing import Authorizer
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.outcomes import Attempt
@@ -38,17 +46,19 @@ from worker.surroundings import Surroundings
 log = structlog.get_logger()
 
 MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
+_UNAUTHORIZED: Final = 401
 SUSPECT_RESCUES: Final = 3  # and before it is sent alone, so that it takes no other row down with it
 
 
 class UnderWay:
-    """An attempt while it lasts: how many requests it made, and what its log row will hold."""
+    """An attempt while it lasts: how many requests it made, with what, and what its log row will hold."""
 
-    __slots__ = ("log", "requests", "row", "started", "status")
+    __slots__ = ("log", "requests", "row", "sealed", "started", "status")
 
     def __init__(self, row: OutboxRow) -> None:
         self.row = row
         self.requests = 0
+        self.sealed: str | None = None  # the credential it was last sent with, as it is stored
         self.status: int | None = None
         self.log: dict[str, Any] = {}
         self.started = time.monotonic()
@@ -76,6 +86,7 @@ class Sender:
         lanes: Lanes,
         holdings: Holdings,
         shops: Shops,
+        authorizer: Authorizer,
         *,
         policy: RetryPolicy = DEFAULT_POLICY,
         rng: random.Random | None = None,
@@ -84,6 +95,7 @@ class Sender:
         self._lanes = lanes
         self._holdings = holdings
         self._shops = shops
+        self._authorizer = authorizer
         self._policy = policy
         self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
 
@@ -135,7 +147,16 @@ class Sender:
         if shop.problem is not None:
             self._lanes.hold(row.merchant_id)
             return outcomes.of_unusable_credential(row, shop.problem)
-        return None
+        return self._lacks_scope(row, shop)
+
+    def _lacks_scope(self, row: OutboxRow, shop: Shop) -> Outcome | None:
+        """Of a batch it is known only when it is read what it holds."""
+        missing = () if row.kind is Kind.BATCH else missing_scopes(shop.scopes, [row.kind])
+        if not missing:
+            return None
+        outcome = outcomes.of_missing_scope(row, missing[0])
+        self._lanes.hold(row.merchant_id, None if outcome.pause is not None else row.kind)
+        return outcome
 
     async def ask(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
         """Omnisend's answer where it took the request, or the other one that it asked for; else how the attempt ended."""
@@ -161,20 +182,31 @@ class Sender:
 
     async def _send(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
         """One request and, within the lease, again for what passes in a second: the whole answer, whatever it says."""
-        key = shop.api_key
-        assert key is not None  # noqa: S101 - _judge let only shops with a key pass
         client = self._client.speaking(shop.dialect)
 
         async def once() -> Answer:
             if attempt.requests and not self._holdings.may_send(attempt.row):
                 raise _LeaseRunsOut
             attempt.requests += 1
-            return await client.send(request, key)
+            return await client.send(request, credential.secret)
 
         try:
+            credential = await self._authorizer.credential(shop)
+            attempt.sealed = credential.sealed
             answer = await send_within_lease(once)
+            if answer.status == _UNAUTHORIZED and shop.token is not None:
+                other = await self._authorizer.another(shop, credential)
+                if other is not None:
+                    credential, attempt.sealed = other, other.sealed
+                    answer = await send_within_lease(once)
         except TransportError as error:
             return outcomes.of_transport_error(attempt.ended(), error, policy=self._policy, rng=self._rng)
+        except AuthorizationLost as error:
+            self._lanes.hold(attempt.row.merchant_id)
+            return outcomes.of_lost_authorization(attempt.row, str(error))
+        except TokenUnavailable as error:
+            self._lanes.hold(attempt.row.merchant_id)
+            return outcomes.of_unavailable_token(attempt.row, str(error))
         except CredentialError as error:
             self._lanes.hold(attempt.row.merchant_id)
             return outcomes.of_unusable_credential(attempt.row, str(error))
@@ -192,18 +224,18 @@ class Sender:
         if outcome.forbidden is not None:
             self._lanes.hold(row.merchant_id, row.kind)
         if outcome.pause is not None:
-            if outcome.pause.breaks_integration and await self._was_replaced(shop):
+            if outcome.pause.breaks_integration and await self._was_replaced(attempt):
                 return outcomes.of_replaced_credential(attempt.ended(), outcome.pause)
             self._lanes.hold(row.merchant_id)
             if outcome.pause.breaks_integration:  # it may still be replaced before this is settled
-                pause = replace(outcome.pause, credential=shop.sealed)
+                pause = replace(outcome.pause, credential=attempt.sealed)
                 outcome = msgspec.structs.replace(outcome, pause=pause)
         return outcome
 
-    async def _was_replaced(self, shop: Shop) -> bool:
-        """Whether a refusal is about a key that is not the merchant's any more."""
+    async def _was_replaced(self, attempt: UnderWay) -> bool:
+        """Whether a refusal is about a key or token that is not the merchant's any more."""
         try:
-            return await self._shops.key_was_replaced(shop)
+            return await self._shops.was_replaced(attempt.row.merchant_id, attempt.sealed)
         except PASSING:
             return False  # then the lane waits, at worst, for its next probe
 

@@ -10,13 +10,15 @@ from uuid import UUID
 
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import CredentialError
-from soldt_outbox.omnisend.dialects import DIALECTS, Dialect
+from soldt_outbox.oauth.tokens import SealedToken
+from soldt_outbox.omnisend.dialects import BEARER, DIALECTS, Dialect
 from soldt_outbox.rows import MerchantProfile
 from soldt_outbox.store import MerchantRecord, Store
 
 KEPT_S: Final = (
     5.0  # a key replaced or revoked by `connect` or `disconnect` is noticed this soon, or when it is refused
 )
+OAUTH: Final = "oauth"  # in the column auth_type
 MAX_KEPT: Final = 10_000  # merchants; each some 500 bytes
 
 
@@ -24,14 +26,17 @@ MAX_KEPT: Final = 10_000  # merchants; each some 500 bytes
 class Shop:
     """A merchant ready to send for, in ``dialect``.
 
-    Either ``api_key`` or ``problem`` is set; ``sealed`` is the key as it is stored. ``sync_contacts`` and
-    ``ordered_products``: what else follows from an order.
+    One of ``api_key``, ``token`` and ``problem`` is set; ``sealed`` is the key or token as it is stored. ``scopes`` are
+    what a token was granted; of a key they are not known. ``sync_contacts`` and ``ordered_products``: what else follows
+    from an order.
     """
 
     profile: MerchantProfile
     dialect: Dialect
     api_key: str | None
     sealed: str | None
+    token: SealedToken | None = None
+    scopes: tuple[str, ...] | None = None
     problem: str | None = None
     disabled: bool = False
     sync_contacts: bool = False
@@ -60,12 +65,12 @@ class Shops:
         self._clock = clock
         self._kept: dict[UUID, tuple[float, Shop]] = {}
 
-    async def key_was_replaced(self, shop: Shop) -> bool:
-        """Whether another key is stored by now than the one ``shop`` was sent for with."""
-        merchant_id = shop.profile.merchant_id
+    async def was_replaced(self, merchant_id: UUID, sealed: str | None) -> bool:
+        """Whether another key or token is stored by now than ``sealed``, with which a request was refused."""
         self._kept.pop(merchant_id, None)
         record = (await self._store.merchants([merchant_id])).get(merchant_id)
-        return record is not None and record.api_key_enc not in (None, shop.sealed)
+        stored = None if record is None else _sealed(record)
+        return stored not in (None, sealed)
 
     async def get(self, merchants: set[UUID]) -> dict[UUID, Shop]:
         """The shops of ``merchants``; one whose connection is gone is not among them."""
@@ -89,21 +94,27 @@ class Shops:
             currency=record.currency,
             locale=record.locale,
         )
-        key, problem = None, None
-        if record.api_key_enc is None:
+        key, token, problem = None, None, None
+        dialect = DIALECTS[record.api_version] if record.api_version else self._dialect
+        if _sealed(record) is None:
             problem = "none is stored"
+        elif record.access_token_enc is not None and record.auth_type == OAUTH:
+            dialect = BEARER  # whatever is set: tokens are of that version alone
+            token = SealedToken(access_token_enc=record.access_token_enc, expires_at=record.token_expires_at)
         else:
             try:
                 key = self._keys.decrypt(
-                    record.api_key_enc, merchant_id=record.merchant_id, column="api_key_enc"
+                    record.api_key_enc or "", merchant_id=record.merchant_id, column="api_key_enc"
                 )
             except CredentialError as error:
                 problem = str(error)
         return Shop(
             profile=profile,
-            dialect=DIALECTS[record.api_version] if record.api_version else self._dialect,
+            dialect=dialect,
             api_key=key,
-            sealed=record.api_key_enc,
+            token=token,
+            sealed=_sealed(record),
+            scopes=tuple(record.scopes) if token is not None and record.scopes is not None else None,
             problem=problem,
             disabled=record.status == "disabled",
             sync_contacts=record.sync_contacts,
@@ -114,3 +125,7 @@ class Shops:
         if record.custom_domain:
             return f"https://{record.custom_domain.strip().lower()}"
         return self._storefront_url.replace("{slug}", record.slug) if record.slug else None
+
+
+def _sealed(record: MerchantRecord) -> str | None:
+    return record.access_token_enc if record.auth_type == OAUTH else record.api_key_enc

@@ -27,9 +27,9 @@ async def check(store: Store, keys: KeyRing) -> None:
     await store.check_schema()
     stored = await store.any_credential()
     if stored is not None:
-        merchant_id, ciphertext = stored
+        merchant_id, column, ciphertext = stored
         try:
-            keys.decrypt(ciphertext, merchant_id=merchant_id, column="api_key_enc")
+            keys.decrypt(ciphertext, merchant_id=merchant_id, column=column)
         except CredentialError as error:
             raise ConfigurationError(
                 f"OUTBOX_ENCRYPTION_KEYS does not open what the database holds: {error}. Set the keys it was encrypted with."

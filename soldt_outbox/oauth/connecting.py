@@ -48,11 +48,8 @@ from soldt_outbox.omnisend.answers import (
     Throttled,
 )
 from soldt_outbox.omnisend.client import Brand, BrandRefused, OmnisendClient
-from soldt_outbox.omnisend.dialects import V2026_03_15
+from soldt_outbox.omnisend.dialects import BEARER
 from soldt_outbox.rows import PauseReason
-
-BEARER: Final = replace(V2026_03_15, auth_prefix="Bearer ")
-"""The dialect of tokens, whatever OMNISEND_API_VERSION says: v5 knows keys alone (Omnisend's reference, OAuth)."""
 
 _MAX_PARAMETER: Final = 2_048  # characters; a code or a state that is longer is none of Omnisend's
 _AGAIN: Final = "begin again with `soldt-outbox connect --oauth`, or where you came from"

@@ -6,7 +6,7 @@ the same in both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -70,6 +70,9 @@ V2026_03_15: Final = Dialect(
     status_changed_field="statusChangedAt",
     welcome_message_field="sendWelcomeMessage",
 )
+
+BEARER: Final = replace(V2026_03_15, auth_prefix="Bearer ")
+"""The dialect of access tokens, whatever OMNISEND_API_VERSION says: v5 knows keys alone (Omnisend's reference, OAuth)."""
 
 DIALECTS: Final = MappingProxyType({dialect.version: dialect for dialect in (V5, V2026_03_15)})
 """Every dialect by its version."""

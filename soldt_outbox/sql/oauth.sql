@@ -29,7 +29,7 @@ lane as (
   update public.integrations_omnisend_lanes
   set paused_until = case when told_until > now() then told_until when pause_reason = 'THROTTLED' then paused_until end,
       pause_reason = case when told_until > now() or pause_reason = 'THROTTLED' then 'THROTTLED' end,
-      failures_in_row = 0
+      failures_in_row = 0, forbidden_kinds = '{}', forbidden_until = null
   where merchant_id = %(merchant_id)s
 )
 insert into public.integrations_omnisend (merchant_id, status, auth_type, access_token_enc, refresh_token_enc, token_expires_at,

@@ -34,7 +34,7 @@ select coalesce(has_function_privilege('omnisend_worker', to_regprocedure('omnis
 
 -- name: merchants
 -- Credentials and profile of merchants whose rows were claimed.
-select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.currency, i.country_code, i.api_version, i.sync_contacts,
+select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.access_token_enc, i.token_expires_at, i.scopes, i.currency, i.country_code, i.api_version, i.sync_contacts,
   i.ordered_products, i.locale, p.slug, p.custom_domain
 from public.integrations_omnisend i
 left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
@@ -47,7 +47,9 @@ where pause_reason = 'RETIRED' and paused_until > now();
 
 -- name: any_credential
 -- One stored credential, to prove at start-up that the keys of the environment open what is stored.
-select merchant_id, api_key_enc from public.integrations_omnisend where api_key_enc is not null order by updated_at desc limit 1;
+select merchant_id, coalesce(api_key_enc, access_token_enc) as sealed,
+  case when api_key_enc is not null then 'api_key_enc' else 'access_token_enc' end as stored_in
+from public.integrations_omnisend where api_key_enc is not null or access_token_enc is not null order by updated_at desc limit 1;
 
 -- name: catalogue
 -- Products of line items, by (merchant, product) pairs.

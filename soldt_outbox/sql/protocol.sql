@@ -335,7 +335,7 @@ said as materialized (
   )
   cross join lateral (
     select l.credential is not null and not exists (
-      select from public.integrations_omnisend i where i.merchant_id = l.merchant_id and i.api_key_enc = l.credential
+      select from public.integrations_omnisend i where i.merchant_id = l.merchant_id and l.credential in (i.api_key_enc, i.access_token_enc)
     ) as replaced
   ) k
   where l.merchant_id in (select merchant_id from settled)
@@ -345,7 +345,7 @@ connection as materialized (
   select i.merchant_id, r.delivered, r.code, r.detail
   from public.integrations_omnisend i
   join said r on r.merchant_id = i.merchant_id
-  where i.status <> 'disabled' and (r.code is null or r.credential is null or i.api_key_enc = r.credential) and (
+  where i.status <> 'disabled' and (r.code is null or r.credential is null or r.credential in (i.api_key_enc, i.access_token_enc)) and (
     (r.code is not null and (i.status <> 'error' or i.last_error is distinct from r.code))
     or (r.code is null and r.delivered and (i.status = 'error' or i.last_event_at is null or i.last_event_at < now() - interval '10 seconds'))
   )

@@ -26,6 +26,7 @@ from sandbox.world import Database
 from soldt_outbox.backoff import RetryPolicy
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import open_database
+from soldt_outbox.oauth.client import OAuthClient, oauth_app
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.settings import Settings
@@ -337,12 +338,16 @@ class Scene:
                 database = await stack.enter_async_context(
                     open_database(settings.database_url.get_secret_value(), application_name="test")
                 )
+                oauth = None
+                if settings.omnisend_oauth_client_id:
+                    oauth = await stack.enter_async_context(OAuthClient(oauth_app(settings)))
                 fleet.start(
                     Worker(
                         database,
                         client,
                         self.keys,
                         settings,
+                        oauth=oauth,
                         worker_id=f"test-{next(self._numbers)}",
                         tuning=tuning,
                         statistics=fleet.signals,

@@ -15,10 +15,10 @@ from sandbox.world import Database
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.database import AsyncDatabase, open_database
 from soldt_outbox.oauth.client import OAuthClient
-from soldt_outbox.oauth.connecting import BEARER
 from soldt_outbox.oauth.protocol import OAuthApp
 from soldt_outbox.oauth.tokens import SealedToken, Tokens
 from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.dialects import BEARER
 from tests.support.oauth_server import CLIENT_ID, CLIENT_SECRET, PATIENCE_S, OAuthServer
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -29,6 +30,7 @@ from tests.support.shop import ORDER
 from tests.support.worker import cart
 from tests.support.worker_rows import SHOP, Clock, row
 from worker import sending
+from worker.authorizing import Authorizer
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.sending import MAX_RESCUES, Sender, UnderWay
@@ -46,7 +48,7 @@ class Bench:
         self.sent: list[tuple[OmnisendRequest, str]] = []
         self.answer: Callable[[], Answer] = lambda: Answer(status=202)
         self.replaced: Callable[[], bool] = lambda: False
-        self.sender = Sender(self, self.lanes, self.holdings, self)  # type: ignore[arg-type]
+        self.sender = Sender(self, self.lanes, self.holdings, self, Authorizer(None))  # type: ignore[arg-type]
 
     def speaking(self, _dialect: Dialect) -> Bench:
         return self
@@ -55,7 +57,7 @@ class Bench:
         self.sent.append((request, api_key))
         return self.answer()
 
-    async def key_was_replaced(self, shop: Shop) -> bool:
+    async def was_replaced(self, merchant_id: UUID, sealed: str | None) -> bool:
         return self.replaced()
 
     async def deliver(

@@ -13,7 +13,9 @@ SHOP = UUID(int=1)
 
 
 class _Store:
-    def __init__(self, credential: tuple[UUID, str] | None = None, problem: Exception | None = None) -> None:
+    def __init__(
+        self, credential: tuple[UUID, str, str] | None = None, problem: Exception | None = None
+    ) -> None:
         self._credential = credential
         self._problem = problem
 
@@ -21,7 +23,7 @@ class _Store:
         if self._problem is not None:
             raise self._problem
 
-    async def any_credential(self) -> tuple[UUID, str] | None:
+    async def any_credential(self) -> tuple[UUID, str, str] | None:
         return self._credential
 
     async def plaintext_keys(self) -> bool:
@@ -36,7 +38,7 @@ def _settings(url: str) -> Settings:
 async def test_keys_that_open_what_is_stored_pass() -> None:
     ring = KeyRing.parse(KeyRing.generate("k1"))
     stored = ring.encrypt("secret", merchant_id=SHOP, column="api_key_enc")
-    await startup.check(_Store((SHOP, stored)), ring)  # type: ignore[arg-type]
+    await startup.check(_Store((SHOP, "api_key_enc", stored)), ring)  # type: ignore[arg-type]
     await startup.check(_Store(), ring)  # type: ignore[arg-type]
 
 
@@ -44,7 +46,7 @@ async def test_keys_that_open_nothing_are_told_with_the_setting_to_change() -> N
     stored = KeyRing.parse(KeyRing.generate("k2")).encrypt("s", merchant_id=SHOP, column="api_key_enc")
     ring = KeyRing.parse(KeyRing.generate("k1"))
     with pytest.raises(ConfigurationError, match=r"OUTBOX_ENCRYPTION_KEYS does not open .* needs key 'k2'"):
-        await startup.check(_Store((SHOP, stored)), ring)  # type: ignore[arg-type]
+        await startup.check(_Store((SHOP, "api_key_enc", stored)), ring)  # type: ignore[arg-type]
 
 
 async def test_a_missing_schema_is_told_before_anything_else() -> None:
