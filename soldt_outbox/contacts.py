@@ -27,12 +27,14 @@ from pydantic import (
     IPvAnyAddress,
     ModelWrapValidatorHandler,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from soldt_outbox.errors import InvalidEvent
 from soldt_outbox.events import JsonObject, in_a_sentence, storable
+from soldt_outbox.omnisend.mapping.contact_details import PROPERTY_KEY
 from soldt_outbox.omnisend.mapping.contacts import Channel, Origin
 from soldt_outbox.omnisend.mapping.people import E164, email, phone
 from soldt_outbox.sql import queries
@@ -75,6 +77,16 @@ class Contact(_Checked):
     tags: Annotated[tuple[Text, ...], Field(max_length=100)] | None = None
     custom_properties: JsonObject | None = None
     created_at: AwareDatetime | None = None
+
+    @field_validator("custom_properties")
+    @classmethod
+    def _named_as_omnisend_takes(cls, properties: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key in properties or {}:
+            if PROPERTY_KEY.fullmatch(key) is None:
+                raise ValueError(
+                    f"{key[:50]!a} is no name of a custom property: 1 to 128 letters, digits and underscores"
+                )
+        return properties
 
     def payload_json(self) -> str:
         """As the database takes it: Omnisend's names, and only what is known."""

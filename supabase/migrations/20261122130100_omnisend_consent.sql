@@ -116,6 +116,14 @@ begin
     raise exception 'p_contact.% cannot be told here: the fields are %', left(v_field, 100), array_to_string(p_fields, ', ')
       using errcode = 'invalid_parameter_value';
   end if;
+  if jsonb_typeof(p_contact -> 'customProperties') = 'object' then
+    -- The same rule as soldt_outbox.omnisend.mapping.contact_details, told while the caller can still act on it.
+    select k into v_field from jsonb_object_keys(p_contact -> 'customProperties') k where k !~ '^[A-Za-z0-9_]{1,128}$' order by k limit 1;
+    if found then
+      raise exception 'p_contact.customProperties.% is no name of a custom property: 1 to 128 letters, digits and underscores', left(v_field, 50)
+        using errcode = 'invalid_parameter_value';
+    end if;
+  end if;
 end
 $$;
 
@@ -178,7 +186,9 @@ begin
     raise exception 'p_identifier must be a phone in E.164 form, such as +27821234567: its country is not guessed here'
       using errcode = 'invalid_parameter_value';
   end if;
-  perform omnisend_private.check_contact(v_contact, omnisend_private.contact_fields());
+  perform omnisend_private.check_contact(
+    case when p_given then v_contact else v_contact - 'customProperties' end,  -- a withdrawal tells none, and is refused for none
+    omnisend_private.contact_fields());
 
   select i.sync_contacts and i.status <> 'disabled' and p_origin <> 'omnisend' into v_told
   from public.integrations_omnisend i where i.merchant_id = p_merchant_id;

@@ -61,9 +61,10 @@ def test_a_phone_with_its_country_needs_no_other() -> None:
         ({"gender": "x"}, "gender"),
         ({"tags": ["t"] * 101}, "tags"),
         ({"custom_properties": {"a": float("nan")}}, "custom_properties"),
+        ({"custom_properties": {"shoe-size": 7}}, "custom_properties: .*shoe-size"),
         ({"first_name": "N" * 1_001}, "first_name"),
     ],
-    ids=["country", "gender", "tags", "custom", "name"],
+    ids=["country", "gender", "tags", "value", "key", "name"],
 )
 def test_what_cannot_be_a_contact_is_refused_by_field(contact: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidEvent, match=problem):

@@ -33,7 +33,7 @@ MAX_TAGS: Final = 100
 MAX_TAG: Final = 128  # characters; as Omnisend's WordPress plugin takes them
 MAX_ADDRESS: Final = 500
 MAX_PROPERTY_TEXT: Final = 1_000  # characters; Omnisend tells no bound
-_PROPERTY_KEY: Final = re.compile(r"[A-Za-z0-9_]{1,128}")  # as Omnisend's WordPress plugin takes them
+PROPERTY_KEY: Final = re.compile(r"[A-Za-z0-9_]{1,128}")  # as Omnisend's WordPress plugin takes them
 
 _DETAILS: Final = Names(
     shipping_address=("shipping_address",),
@@ -110,7 +110,7 @@ def _custom_properties(source: Source) -> dict[str, Any]:
         raise source.reject("custom_properties", f"is {kind_of(given)}, not an object")
     where = source.where("custom_properties")
     for key in given:
-        if _PROPERTY_KEY.fullmatch(key) is None:
+        if PROPERTY_KEY.fullmatch(key) is None:
             raise PayloadRejected(
                 f"{where}.{ascii(key[:50])[1:-1]}",
                 "is no name of a custom property: 1 to 128 letters, digits and underscores",

@@ -272,6 +272,7 @@ def test_what_omnisend_said_is_not_told_to_omnisend(shop: Database) -> None:
             "p_contact.firstname cannot be told here: the fields are email, phone",
         ),
         ({"p_contact": {"firstName": "x" * 40_000}}, "at most 32768"),
+        ({"p_contact": {"customProperties": {"a": 1, "shoe-size": 2}}}, "customProperties.shoe-size"),
     ],
     ids=str,
 )
@@ -312,7 +313,12 @@ def test_a_changed_contact_is_told_once_and_again_when_it_changes_back(shop: Dat
 
 @pytest.mark.parametrize(
     ("contact", "sentence"),
-    [("null", "p_contact"), ("{}", "email or a phone"), ('{"mail": "a@b.co"}', "mail")],
+    [
+        ("null", "p_contact"),
+        ("{}", "email or a phone"),
+        ('{"mail": "a@b.co"}', "mail"),
+        ('{"email": "a@b.co", "customProperties": {"": 1}}', "customProperties"),
+    ],
 )
 def test_a_contact_that_nobody_could_be_is_refused(shop: Database, contact: str, sentence: str) -> None:
     with shop.connect() as conn, pytest.raises(psycopg.errors.InvalidParameterValue, match=sentence):

@@ -211,7 +211,7 @@ def test_who_agreed_in_the_shop_within_the_day_is_welcomed(dialect):
     ],
     ids=["changed", "withdrawn", "an earlier consent", "old", "imported", "omnisend's", "gone", "nothing"],
 )
-def test_nobody_else_is_welcomed_and_that_is_always_said(dialect, row_, state):
+def test_the_welcome_is_always_explicit_and_false_on_imports_and_all_else(dialect, row_, state):
     body = mapped(consents=states(email=state, sms=state), dialect=dialect, **row_)
     assert welcomes(body, dialect) == {"email": False} | ({} if dialect is V5 else {"phone": False})
 
@@ -347,7 +347,7 @@ def test_what_says_nothing_is_left_out():
     assert details({"birthdate": "1990-02-30", "customProperties": {}}) == {"tags": ["source: soldt"]}
 
 
-def test_what_is_too_long_is_cut():
+def test_at_most_a_hundred_tags_and_no_field_longer_than_omnisend_takes():
     found = details(
         dict.fromkeys(
             ("firstName", "lastName", "address", "city", "state", "postalCode", "country"), "x" * 600
@@ -385,7 +385,7 @@ def test_what_is_too_long_is_cut():
     ],
     ids=str,
 )
-def test_a_custom_property_that_cannot_be_one_is_refused_by_name(properties, field):
+def test_a_custom_propertys_key_or_value_that_cannot_be_one_is_refused_by_name(properties, field):
     with pytest.raises(PayloadRejected) as rejected:
         details({"customProperties": properties})
     assert rejected.value.field == field
