@@ -133,13 +133,22 @@ def test_who_else_calls_at_the_port_changes_nothing(cli: Cli, server: OAuthServe
     assert strangers == [400, 400, 400, 404, 404]
 
 
-def test_it_listens_on_the_loopback_alone_and_no_longer_than_it_waits(
+def test_it_listens_at_127_0_0_1_alone_and_no_longer_than_it_waits(
     cli: Cli, server: OAuthServer, browser: Browser
 ):
-    listening = []
-    browser.before = lambda url: listening.append(httpx.URL(redirect_of(url)))
+    homes, answered = [], []
+
+    def call_beside(url: str) -> None:
+        home = httpx.URL(redirect_of(url))
+        homes.append(home)
+        with socket.socket() as beside:
+            beside.settimeout(1)
+            answered.append(beside.connect_ex(("127.0.0.2", home.port)) == 0)
+
+    browser.before = call_beside
     assert cli(*CONNECT).code == 0
-    (home,) = listening
+    (home,) = homes
+    assert answered == [False]
     assert (home.host, home.path, home.query) == ("127.0.0.1", "/callback", b"")
     with pytest.raises(ConnectionRefusedError), socket.create_connection((home.host, home.port), 1):
         pass

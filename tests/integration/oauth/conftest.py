@@ -37,16 +37,16 @@ class Waiting:
         await asyncio.sleep(0)
 
 
-class Shop:
-    """Protea's connection, and everything that speaks of it."""
+class ShopConnection:
+    """Protea, and what its connection to the Omnisend at ``url`` is made with and seen by."""
 
-    def __init__(self, database: Database, server: OAuthServer, stack: AsyncExitStack) -> None:
+    def __init__(self, database: Database, url: str, stack: AsyncExitStack) -> None:
         self.database = database
-        self.server = server
+        self.url = url
         self.key_text = KeyRing.generate("k1")
         self.keys = KeyRing.parse(self.key_text)
         self.merchant_id = PROTEA.merchant_id
-        self.app = OAuthApp(url=server.url, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+        self.app = OAuthApp(url=url, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
         self._stack = stack
 
     async def outbox(self) -> AsyncDatabase:
@@ -59,13 +59,40 @@ class Shop:
         return await self._stack.enter_async_context(OAuthClient(self.app, **options))
 
     async def omnisend(self) -> OmnisendClient:
-        return await self._stack.enter_async_context(OmnisendClient(self.server.url, BEARER))
+        return await self._stack.enter_async_context(OmnisendClient(self.url, BEARER))
 
     async def tokens(self, **options: Any) -> Tokens:
         """What one worker process has."""
         tokens = Tokens(await self.outbox(), self.keys, await self.oauth(), **options)
         self._stack.push_async_callback(tokens.aclose)
         return tokens
+
+    def one(self, statement: str, parameters: Any = None) -> dict[str, Any]:
+        """The one row of a statement run by ``postgres``, committed."""
+        with self.database.connect() as conn, conn.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(statement, parameters).fetchone()  # type: ignore[arg-type]
+        assert row is not None
+        return row
+
+    def connection(self) -> dict[str, Any]:
+        return self.one("select * from integrations_omnisend where merchant_id = %s", [self.merchant_id])
+
+    def opened(self, column: str) -> str:
+        return self.keys.decrypt(self.connection()[column], merchant_id=self.merchant_id, column=column)
+
+    def let_the_lease_run_out(self) -> None:
+        """As if the time of the lease had passed."""
+        self.one(
+            "update integrations_omnisend set refresh_lease_until = now() where refresh_lease_token is not null returning 1"
+        )
+
+
+class Shop(ShopConnection):
+    """The same before a server of this test's own, with tokens of any age."""
+
+    def __init__(self, database: Database, server: OAuthServer, stack: AsyncExitStack) -> None:
+        super().__init__(database, server.url, stack)
+        self.server = server
 
     def store(
         self, *, lifetime: str | None = "-1 second", given: str = "1 hour", refresh: bool = True
@@ -99,25 +126,6 @@ class Shop:
         )
         return SealedToken(access_token_enc=row["access_token_enc"], expires_at=row["token_expires_at"])
 
-    def one(self, statement: str, parameters: Any = None) -> dict[str, Any]:
-        """The one row of a statement run by ``postgres``, committed."""
-        with self.database.connect() as conn, conn.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(statement, parameters).fetchone()  # type: ignore[arg-type]
-        assert row is not None
-        return row
-
-    def connection(self) -> dict[str, Any]:
-        return self.one("select * from integrations_omnisend where merchant_id = %s", [self.merchant_id])
-
-    def opened(self, column: str) -> str:
-        return self.keys.decrypt(self.connection()[column], merchant_id=self.merchant_id, column=column)
-
-    def let_the_lease_run_out(self) -> None:
-        """As if the time of the lease had passed."""
-        self.one(
-            "update integrations_omnisend set refresh_lease_until = now() where refresh_lease_token is not null returning 1"
-        )
-
 
 @pytest.fixture
 async def shop(database: Database) -> AsyncIterator[Shop]:
@@ -126,4 +134,4 @@ async def shop(database: Database) -> AsyncIterator[Shop]:
         yield Shop(database, server, stack)
 
 
-__all__ = ["PATIENCE_S", "Shop", "Waiting"]
+__all__ = ["PATIENCE_S", "Shop", "ShopConnection", "Waiting"]

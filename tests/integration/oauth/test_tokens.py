@@ -9,6 +9,7 @@ from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import AuthorizationLost, CannotDecrypt, TokenUnavailable
 from soldt_outbox.oauth.tokens import AccessToken, SealedToken, Tokens
 from soldt_outbox.rows import OmnisendRequest
+from soldt_outbox.sql import queries
 from tests.integration.oauth.conftest import PATIENCE_S, Shop, Waiting
 
 EVENT = OmnisendRequest(method="POST", path="/events", body=b"{}")
@@ -303,8 +304,6 @@ async def test_a_late_refusal_says_nothing_of_an_authorization_that_another_has_
 
 @pytest.mark.parametrize("how", ["disconnect", "connect"])
 async def test_tokens_that_come_after_a_disconnect_or_a_new_key_are_not_stored(shop: Shop, how):
-    from soldt_outbox.sql import queries
-
     sealed = shop.store()
     shop.server.hold()
     tokens = await shop.tokens()
@@ -324,6 +323,29 @@ async def test_tokens_that_come_after_a_disconnect_or_a_new_key_are_not_stored(s
         await within(refresh)
     stored = shop.connection()
     assert (stored["access_token_enc"], stored["refresh_token_enc"]) == (None, None)
+
+
+async def test_tokens_that_come_after_a_new_authorization_are_not_stored_over_its_own(shop: Shop):
+    sealed = shop.store()
+    shop.server.hold()
+    refresh = asyncio.create_task((await shop.tokens()).fresh(shop.merchant_id, sealed=sealed))
+    await shop.server.asked(1)
+    newer = shop.keys.encrypt("newer", merchant_id=shop.merchant_id, column="access_token_enc")
+    parameters = {
+        "merchant_id": shop.merchant_id,
+        "access_token_enc": newer,
+        "refresh_token_enc": None,
+        "lifetime": None,
+        "scopes": ["events.write"],
+        "brand_id": "5f0000000000000000000abc",
+        "currency": None,
+        "country_code": None,
+    }
+    with shop.database.connect() as conn:
+        conn.execute(queries["connect_by_oauth"], parameters)
+    shop.server.let_go()
+    assert (await within(refresh)).token == "newer"
+    assert shop.connection()["access_token_enc"] == newer
 
 
 async def test_new_tokens_are_not_lost_to_a_database_that_is_away_for_a_moment(
