@@ -35,7 +35,10 @@ async def prune(
     log_retention: timedelta,
     progress: Progress = lambda _: None,
 ) -> Pruned:
-    """Delete settled rows and log rows past their retention, in batches. Safe while workers run, and to interrupt."""
+    """Delete settled rows and log rows past their retention, in batches. Safe while workers run, and to interrupt.
+
+    Authorizations that were begun and have run out go with them, without a count.
+    """
     outbox, after = 0, 0
     while rows := await database.run(
         "prune_outbox", {"retention": retention, "after": after, "limit": BATCH}
@@ -45,6 +48,7 @@ async def prune(
         progress(f"{outbox:,} settled rows deleted")
     while (await database.run("forget_kept_orders", {"limit": BATCH}))[0]["forgotten"]:
         pass
+    await database.run("forget_authorizations")
     logs = 0
     while rows := await database.run("prune_logs", {"retention": log_retention, "limit": BATCH}):
         logs += len(rows)

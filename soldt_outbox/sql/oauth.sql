@@ -8,6 +8,10 @@ with gone as (
 insert into omnisend_private.oauth_authorizations (state_hash, merchant_id, code_verifier_enc, redirect_uri, scopes, expires_at)
 values (%(state_hash)s, %(merchant_id)s, %(code_verifier_enc)s, %(redirect_uri)s, %(scopes)s, now() + %(lifetime)s::interval);
 
+-- name: forget_authorizations
+-- Those that have run out where no other begins.
+delete from omnisend_private.oauth_authorizations where expires_at <= now();
+
 -- name: take_authorization
 -- The authorization with this state, which is used up by it: of two redirects at once one finds it.
 delete from omnisend_private.oauth_authorizations

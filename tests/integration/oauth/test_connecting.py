@@ -1,6 +1,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping
+from datetime import timedelta
 from urllib.parse import parse_qsl
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from sandbox.shops import KAROO
 from soldt_outbox.administration.merchants import Merchant, find_merchant
+from soldt_outbox.administration.retention import prune
 from soldt_outbox.administration.rotation import rotate
 from soldt_outbox.credentials import KeyRing
 from soldt_outbox.errors import AuthorizationRefused, ConfigurationError
@@ -136,6 +138,17 @@ async def test_what_has_run_out_is_forgotten_when_the_next_one_begins(shop: Shop
     await began(shop)
     shop.one("update omnisend_private.oauth_authorizations set expires_at = now() returning 1")
     await began(shop)
+    assert pending(shop) == 1
+
+
+async def test_pruning_forgets_what_has_run_out_and_nothing_else(shop: Shop):
+    await began(shop)
+    shop.one("update omnisend_private.oauth_authorizations set expires_at = now() returning 1")
+    month = timedelta(days=30)
+    await prune(await shop.outbox(), retention=month, log_retention=month)
+    assert pending(shop) == 0
+    await began(shop)
+    await prune(await shop.outbox(), retention=month, log_retention=month)
     assert pending(shop) == 1
 
 
