@@ -1,6 +1,10 @@
 """A stand-in for Omnisend: an HTTP server of its own that reads requests as Omnisend's documentation says it does.
 
 It shares nothing with the sender, on purpose: what both got from one table would prove nothing.
+
+What Omnisend refuses is refused in its words; what it takes without a word and without effect is taken, and is a
+finding of the request. Versions 5 and 2026-03-15 of the API are one set of endpoints (`resources`) and one table of
+differences (`dialect`).
 """
 
 from sandbox.omnisend.asking import StandInError

@@ -22,7 +22,11 @@ examples:
   curl -s 'localhost:8800/_sandbox/received?limit=5'    what came in, with findings
   curl -s localhost:8800/_sandbox/brands -d \\
        '{"brandID": "5f0000000000000000000001", "keys": [{"key": "5f0000000000000000000001-a-secret"}]}'
+  curl -s 'localhost:8800/_sandbox/contacts?brand=5f0000000000000000000001'
+  curl -s localhost:8800/_sandbox/unsubscribe -d '{"brand": "5f0000000000000000000001", "email": "ann@example.com"}'
+  curl -s localhost:8800/_sandbox/settings -d '{"batch_delay_s": 5, "rotate_refresh_tokens": true}'
   curl -s localhost:8800/_sandbox/faults -d '{"kind": "status", "status": 429, "count": 3}'
+  curl -s localhost:8800/_sandbox/faults -d '{"kind": "status", "status": 503, "batch_item": true, "item_id": "p_1"}'
   curl -s localhost:8800/_sandbox/faults -d '{"kind": "hang", "event_name": "placed order", "nth": 2, "count": 1}'
 """
 

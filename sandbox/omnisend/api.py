@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -53,9 +54,8 @@ class Api:
         entry = self._open(request, body or b"", reading)
         hit = self._hit(request, reading) if world.faults else None
         if hit is not None:
-            return await self._broken(
-                request, entry, hit, lambda: self._answer(request, body, reading, entry)
-            )
+            act = partial(self._answer, request, body, reading, entry)
+            return await self._broken(request, entry, hit, act)
         answer = self._answer(request, body, reading, entry)
         world.journal.close(entry, "answered", answer.status)
         return answer.response()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 from sandbox.omnisend.model import Finding, Severity
 
@@ -20,7 +22,7 @@ DialectName = Literal["v5", "2026-03-15"]
 VERSION_HEADER: Final = "Omnisend-Version"
 
 
-class Credential(NamedTuple):
+class Credential(msgspec.Struct, frozen=True, gc=False):
     """What a request shows to be let in: an API key, or an access token of the OAuth flow."""
 
     scheme: Literal["key", "token"]

@@ -16,6 +16,7 @@ _LOW: Final = 80.0
 _HIGH: Final = 125.0
 """Around 100, wide enough for a tax, a fee or a discount that was not counted in, far from any honest ratio."""
 _NO_PRICE: Final = 1e15
+_NUMBERS: Final = frozenset({int, float})
 
 _PAIRS_OF_ITEM: Final = (
     ("productStrikeThroughPrice", "productPrice"),
@@ -25,7 +26,7 @@ _PAIRS_OF_ITEM: Final = (
 
 def _amount(value: Any) -> float:
     """A positive amount, or 0 where there is none; a number no price has is none, and may not even fit a float."""
-    return float(value) if type(value) in {int, float} and 0 < value < _NO_PRICE else 0.0
+    return float(value) if type(value) in _NUMBERS and 0 < value < _NO_PRICE else 0.0
 
 
 def _off_by_hundred(one: float, other: float) -> bool:

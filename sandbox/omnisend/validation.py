@@ -18,6 +18,7 @@ from sandbox.omnisend.values import anything, instant, is_event_id, json_type, s
 _ENVELOPE: Final = frozenset(
     {"eventName", "origin", "eventVersion", "eventID", "eventTime", "contact", "properties"}
 )
+_DECODER: Final = msgspec.json.Decoder()
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,7 @@ NOTHING_READ: Final = Reading()
 def decoded(body: bytes, out: Findings) -> dict[str, Any] | None:
     """The JSON object a body is; None, and why, where it is none."""
     try:
-        content = msgspec.json.decode(body)
+        content = _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         out.rejected("bad_json", "", "body", f"is not JSON: {error}")
         return None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sandbox.omnisend.brands import BrandError, Brands, masked, new_brand_id, new_key
-from sandbox.omnisend.dialect import V5, V2026_03_15, version_finding
+from sandbox.omnisend.dialect import V5, V2026_03_15, Credential, version_finding
 from sandbox.omnisend.duplicates import Ledger
 from sandbox.omnisend.faults import AFTER_READING, Faults, Target
 from sandbox.omnisend.limits import SlidingWindow
@@ -222,9 +222,9 @@ def test_a_date_after_a_release_means_that_release(named, code):
 @pytest.mark.parametrize(
     ("authorization", "credential"),
     [
-        ("Omnisend-API-Key abc", ("key", "abc")),
-        ("omnisend-api-key abc", ("key", "abc")),
-        ("Bearer abc", ("token", "abc")),
+        ("Omnisend-API-Key abc", Credential("key", "abc")),
+        ("omnisend-api-key abc", Credential("key", "abc")),
+        ("Bearer abc", Credential("token", "abc")),
         ("Basic abc", None),
         ("abc", None),
     ],
