@@ -162,7 +162,7 @@ def _check_consent(entry: Any, parent: str, name: str, lengths: Mapping[str, int
         out.rejected("contact_type", parent, name, f"must be an object, is {json_type(entry)}")
         return
     path = join(parent, name)
-    if entry.get("channel") not in {"email", "sms"}:
+    if entry.get("channel") not in ("email", "sms"):
         out.rejected("consent_invalid", path, "channel", "must be email or sms")
     created = entry.get("createdAt")
     if type(created) is not str or instant(created) is None:

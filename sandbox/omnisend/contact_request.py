@@ -65,12 +65,12 @@ class _Body:
             out.rejected(
                 "identifiers_missing", "", "identifiers", "an e-mail address or a phone number is needed"
             )
-        custom = content.get("customProperties")
+        custom, tags = content.get("customProperties"), content.get("tags")
         created = content.get("createdAt")
         return ContactChange(
             identifiers=self._identifiers(entries if type(entries) is list else []),
             fields={name: value for name in PERSON if type(value := content.get(name)) is str},
-            tags=[tag for tag in content.get("tags") or () if type(tag) is str],
+            tags=[tag for tag in tags if type(tag) is str] if type(tags) is list else (),
             custom={
                 **(custom if type(custom) is dict else {}),
                 **({"externalCreated": created} if type(created) is str else {}),
@@ -113,8 +113,7 @@ class _Body:
             out.ignored(
                 "contact_unknown", path, name[:100], "is not a field of an identifier in this version"
             )
-        kind, value = entry.get("type"), entry.get("id")
-        known: IdentifierKind | None = kind if kind in CHANNEL_OF else None
+        known, value = _known(entry.get("type")), entry.get("id")
         welcome = self._welcome(entry, path)
         if known is None:
             out.rejected("identifier_invalid", path, "type", "must be email or phone")
@@ -217,3 +216,13 @@ class _Body:
             out.rejected("date_invalid", path, "createdAt", "must be an RFC 3339 instant")
             return None
         return Consent(CHANNEL_OF[kind], at, details)
+
+
+def _known(kind: Any) -> IdentifierKind | None:
+    match kind:
+        case "email":
+            return "email"
+        case "phone":
+            return "phone"
+        case _:
+            return None

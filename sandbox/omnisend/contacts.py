@@ -120,9 +120,9 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Applied:
-    """`contact` is None where the request named no identifier that is free or known: nothing is created then."""
+    """A contact after a request, and what of the request had no effect."""
 
-    contact: Contact | None
+    contact: Contact
     created: bool
     notes: list[Note]
 
@@ -150,17 +150,16 @@ class Contacts:
         return self._by_identifier.get((kind, value))
 
     def upsert(self, change: ContactChange, now: datetime) -> Applied:
-        """Change the contact with this e-mail, or if none is named with this phone; create it if there is none."""
-        first = min(change.identifiers, key=lambda one: one.identifier.kind, default=None)
-        known = self._by_identifier.get(first.identifier) if first is not None else None
+        """Change the contact with this e-mail, or if none is named with this phone; create it if there is none.
+
+        The change must name one of them.
+        """
+        named = sorted(change.identifiers, key=lambda one: one.identifier.kind != "email")
+        known = self._by_identifier.get(named[0].identifier)
         if known is not None:
             return self.change(known, change, now)
         contact = self._created(now)
-        applied = self.change(contact, change, now)
-        if not contact.subscriptions:
-            del self._by_id[contact.contact_id]
-            return Applied(None, created=False, notes=applied.notes)
-        return Applied(contact, created=True, notes=applied.notes)
+        return Applied(contact, created=True, notes=self.change(contact, change, now).notes)
 
     def taken(self, change: ContactChange, contact: Contact) -> IdentifierChange | None:
         """The first identifier of a change that belongs to somebody else."""

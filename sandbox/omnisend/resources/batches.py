@@ -17,6 +17,7 @@ from sandbox.omnisend.paging import DEFAULT_LIMIT, MAX_LIMIT, offset_paging, one
 from sandbox.omnisend.resources import categories, contacts, events, products
 from sandbox.omnisend.routing import Call, Endpoint, Methods
 from sandbox.omnisend.validation import Reading
+from sandbox.omnisend.values import json_type
 
 _LARGE: Final = 1_000_000
 """Bytes; "payload advice: 1 MB" (DOCS/docs/how-to-sync-contacts)."""
@@ -60,6 +61,8 @@ def read_batch(body: bytes, dialect: Dialect) -> Reading:
         out.ignored("field_unknown", "", name[:100], "is not a field of a batch")
     method, endpoint = fields.get("method"), fields.get("endpoint")
     _check_kind(method, endpoint, out)
+    if origin is not None and type(origin) is not str:
+        out.rejected("field_type", "", "origin", f"must be a string, is {json_type(origin)}")
     if not 1 <= len(items) <= dialect.max_batch_items:
         message = f"has {len(items)} items, 1 to {dialect.max_batch_items} are allowed"
         out.rejected("list_length", "", "items", message)
@@ -70,7 +73,7 @@ def read_batch(body: bytes, dialect: Dialect) -> Reading:
 
 
 def _check_kind(method: Any, endpoint: Any, out: Findings) -> None:
-    if method not in {"POST", "PUT"}:
+    if method not in ("POST", "PUT"):
         out.rejected("value_unknown", "", "method", "must be POST or PUT")
     if endpoint not in _ENDPOINTS:
         out.rejected("value_unknown", "", "endpoint", f"must be one of {', '.join(_ENDPOINTS)}")

@@ -40,9 +40,6 @@ def upsert(call: Call) -> Answer:
 def _answer(call: Call, applied: Applied) -> Answer:
     for note in applied.notes:
         call.note(*note)
-    if applied.contact is None:
-        # "If it is the only identifier, the contact will not be created"; with which status, no page says.
-        return call.refuse(409, "The identifiers belong to other contacts")
     return ok(shown(applied.contact, call.dialect), 201 if applied.created else 200)
 
 

@@ -190,6 +190,7 @@ async def test_a_batch_has_as_many_items_as_its_version_allows(shop, version, mo
         (batch("contacts", [{}], "PUT"), "method"),
         (batch("products", []), "items"),
         (batch("products", {}), "body"),
+        (batch("products", [{}], origin=7), "origin"),
         ([], "body"),
     ],
 )

@@ -238,6 +238,12 @@ def test_a_large_discount_or_fee_is_not_taken_for_cents(event, find, amounts):
     assert find(order) == []
 
 
+def test_a_channel_that_is_no_text_does_not_make_the_reading_fail(event, find):
+    consent = {"channel": [], "createdAt": "2021-07-01T00:00:00Z"}
+    found = find(put(event(), "contact.consents", [consent]))
+    assert set(found) == {("rejected", "consent_invalid", "contact.consents[0].channel")}
+
+
 def test_a_field_that_is_none_of_an_opt_in_is_seen(event, find):
     opt_in = {"channel": "sms", "createdAt": "2021-07-01T00:00:00Z", "ip": "192.0.2.1"}
     assert find(put(event(), "contact.optIns", [opt_in])) == [
