@@ -3,10 +3,13 @@
 -- name: check_schema
 -- Which of this project's tables exist, the newest columns and functions: a schema older than the code lacks some.
 select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is not null)::int
-  + (to_regprocedure('omnisend_private.wake_workers()') is not null)::int as present
+  + (to_regprocedure('omnisend_private.wake_workers()') is not null)::int
+  + (to_regprocedure('omnisend_private.shop_products(uuid[], bigint[])') is not null)::int
+  + (to_regprocedure('omnisend_private.consent_states(uuid[], text[], text[])') is not null)::int as present
 from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
+  ('integrations_omnisend', 'refresh_lease_token'),
   ('integrations_omnisend_logs', 'contact_hash'), ('integrations_omnisend_outbox', 'rescues'),
   ('integrations_omnisend_lanes', 'told_until'), ('integrations_omnisend_lanes', 'forbidden_kinds'), ('integrations_omnisend_workers', 'statistics')
 );

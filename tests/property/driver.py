@@ -6,7 +6,7 @@ time, which is the database's plus what was moved back, so that they can be comp
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -79,13 +79,26 @@ class SyncDatabase:
         set_json_dumps(json_dumps, conn)
         conn.prepare_threshold = None
 
-    async def run(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
-        return await self.run_as(dict_row, name, parameters)
+    async def run(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        before: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    ) -> list[DictRow]:
+        return await self.run_as(dict_row, name, parameters, before=before)
 
     async def run_as(
-        self, row_factory: Any, name: str, parameters: Mapping[str, Any] | None = None
+        self,
+        row_factory: Any,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        before: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> list[Any]:
         with self.conn.transaction():
+            for other, its_parameters in before:
+                self.conn.execute(self._statements[other], its_parameters)
             cursor = self.conn.cursor(row_factory=row_factory)
             cursor.execute(self._statements[name], parameters)
             rows = cursor.fetchall() if cursor.description is not None else []

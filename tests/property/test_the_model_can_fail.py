@@ -118,8 +118,8 @@ DEFECTS: dict[str, tuple[type[History], str, str, str]] = {
     "merchants go unfound": (
         Sending,
         "due_merchants",
-        "where (q.available_at <= now() and not q.held)",
-        "where (q.available_at < now() - interval '1 h' and not q.held)",
+        "where ((q.available_at <= now() and not q.held)",
+        "where ((q.available_at < now() - interval '1 h' and not q.held)",
     ),
     "renew revives what ran out": (SendingAndLeases, "renew", "and o.lease_until > now()", ""),
     "renew asks for no token": (SendingAndLeases, "renew", "where o.lease_token = held.token and", "where"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,7 +190,9 @@ class _Recorder:
 
     parameters: dict[str, Any]
 
-    async def run(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        assert name == "settle"
+    async def run(
+        self, name: str, parameters: dict[str, Any], *, before: Sequence[object]
+    ) -> list[dict[str, Any]]:
+        assert (name, len(before)) == ("settle", 0)
         self.parameters = parameters
         return []
