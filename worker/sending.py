@@ -185,8 +185,8 @@ class Sender:
         client = self._client.speaking(shop.dialect)
 
         async def once() -> Answer:
-            if attempt.requests and not self._holdings.may_send(attempt.row):
-                raise _LeaseRunsOut
+            if (attempt.requests or shop.token is not None) and not self._holdings.may_send(attempt.row):
+                raise _LeaseRunsOut  # a token may have been waited for, too
             attempt.requests += 1
             return await client.send(request, credential.secret)
 

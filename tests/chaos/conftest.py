@@ -5,6 +5,7 @@ import pytest
 from sandbox.omnisend import OmnisendStandIn
 from sandbox.postgres import PostgresServer
 from sandbox.world import Database, prepare_database
+from soldt_outbox.omnisend.dialects import DIALECTS
 from tests.support.worker import Scene
 
 
@@ -20,8 +21,9 @@ def database(server: PostgresServer) -> Database:
     return prepare_database(server, "shop")
 
 
-@pytest.fixture
-async def scene(database: Database) -> AsyncIterator[Scene]:
+@pytest.fixture(params=DIALECTS.keys())
+async def scene(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Scene]:
+    """In each of Omnisend's dialects."""
     async with OmnisendStandIn() as omnisend:
         omnisend.change_settings(rate_limit=0)
-        yield Scene(database, omnisend)
+        yield Scene(database, omnisend, api_version=request.param)
