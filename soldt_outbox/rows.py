@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -108,6 +108,16 @@ class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
     wait: timedelta | None = None
 
 
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Something else to write when a row is settled, in the same transaction, by the statement of this name.
+
+    Each of these statements takes what is written by all outcomes of a settle at once; see ``sql/batches.sql``.
+    """
+
+    by: Literal["count_sync", "log_items", "keep_told", "enter_events", "note_unsubscribed", "move_watermark"]
+    fields: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
     """Nothing to send, and that is not an error. ``reason`` is a stable code such as ``missing_identity``."""
@@ -204,7 +214,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``request_log`` and ``response_log`` are what the log row holds: redacted, never a credential.
     ``counted`` is false where the row is not to blame (a wrong key, a 429): its attempt is given back.
     ``forbidden``: the key may not do what rows of this kind need, as a sentence; the merchant's other kinds go on.
-    ``follow_ups`` are written if this outcome is.
+    ``follow_ups`` and ``records`` are written if this outcome is.
+    ``quiet``: it gets no log row; somebody waits, and nothing happened.
     """
 
     row: OutboxRow
@@ -224,3 +235,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response_log: dict[str, Any] | None = None
     forbidden: str | None = None
     follow_ups: tuple[FollowUp, ...] = ()
+    records: tuple[Record, ...] = ()
+    quiet: bool = False

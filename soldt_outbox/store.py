@@ -154,6 +154,7 @@ class Store:
         before: list[Statement] = []
         if any(outcome.follow_ups for outcome in outcomes):
             before.append(("follow_up", _follow_ups(outcomes)))
+        before.extend(_other_records(outcomes))
         return {row["id"] for row in await self._database.run("settle", parameters, before=before)}
 
     async def merchants(self, merchant_ids: Iterable[UUID]) -> dict[UUID, MerchantRecord]:
@@ -308,7 +309,8 @@ class _Result(msgspec.Struct, omit_defaults=True, kw_only=True):
             verdict=outcome.verdict,
             uncounted=0 if outcome.counted else 1,
             # A row handed back before anything was asked of Omnisend had no attempt.
-            logged=outcome.verdict is not Verdict.RELEASE or outcome.requests_made > 0,
+            logged=not outcome.quiet
+            and (outcome.verdict is not Verdict.RELEASE or outcome.requests_made > 0),
             error=outcome.error,
             status_code=outcome.status_code,
             retry_in=outcome.retry_in,
@@ -404,6 +406,16 @@ def _follow_ups(outcomes: Iterable[Outcome]) -> dict[str, Any]:
             for row in o.follow_ups
         ),
     }
+
+
+def _other_records(outcomes: Iterable[Outcome]) -> list[Statement]:
+    """What else is written, a statement each, always in the same order: two settles at once must not deadlock."""
+    by_statement: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for outcome in outcomes:
+        held = {"after_id": outcome.row.id, "token": outcome.row.lease_token}
+        for record in outcome.records:
+            by_statement[record.by].append(held | record.fields)
+    return [(name, {"rows": json_dumps(rows).decode()}) for name, rows in sorted(by_statement.items())]
 
 
 class _Held(msgspec.Struct):

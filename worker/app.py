@@ -25,10 +25,14 @@ from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.rows import OutboxRow, Outcome
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Breaker, Budget, Store
+from soldt_outbox.sync_items import SyncItems
+from soldt_outbox.syncs import Syncs
 from soldt_outbox.version import __version__
 from worker import processes, startup
 from worker.authorizing import Authorizer
+from worker.batches import Batches
 from worker.claiming import Claimer
+from worker.contact_polling import ContactPolling
 from worker.dispatching import Dispatcher
 from worker.holdings import Holdings
 from worker.lanes import Lanes
@@ -88,6 +92,7 @@ class Worker:
         self.statistics = statistics or Statistics()
         self._lease = tuning.lease or settings.lease
         self._policy = tuning.policy
+        self._database = database
         self._store = Store(
             database, budget=Budget.below(settings.omnisend_requests_per_minute), breaker=tuning.breaker
         )
@@ -126,12 +131,18 @@ class Worker:
             self._holdings,
             shops,
             self._authorizer,
+            batches=Batches(
+                SyncItems(self._database, self._store),
+                ContactPolling(self._database, policy=self._policy),
+                policy=self._policy,
+            ),
             policy=self._policy,
         )
         dispatcher = Dispatcher(sender, self._holdings, self._settler, self.statistics)
         claimer = self._claimer(lookups, dispatcher)
         maintenance = Maintenance(
             self._store,
+            Syncs(self._database),
             self._settings,
             self.statistics,
             self._holdings,

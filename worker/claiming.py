@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from soldt_outbox.rows import Due, OutboxRow
+from soldt_outbox.rows import Due, Kind, OutboxRow
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
 from worker.lanes import Lanes
@@ -29,6 +29,8 @@ EASING: Final = 1.3  # each empty round waits this much longer: a second after s
 ECHO_S: Final = 0.01  # after a wake-up: of several commits at a moment only one notifies
 LEAST_APART_S: Final = 0.0005  # rounds that wake-ups begin: rows that come together are claimed together
 MERCHANTS_PER_CLAIM: Final = 500
+#: Batches in hand from which on none are asked for: each takes a sender of its own for long, and up to 1 MB.
+MOST_BATCHES: Final = 16
 #: Rows in hand and unanswered, in multiples of what can be under way.
 LEAST_AHEAD: Final = 4
 MOST_AHEAD: Final = 16
@@ -185,7 +187,11 @@ class Claimer:
             self._turns.found(await self._store.due_merchants())
             took = time.monotonic() - now
             self._scan_again_at = now + took / SCAN_SHARE
-        return self._turns.next(min(limit, MERCHANTS_PER_CLAIM), self._askable)
+        asked = self._turns.next(min(limit, MERCHANTS_PER_CLAIM), self._askable)
+        if self._holdings.batches < MOST_BATCHES:
+            return asked
+        others = {m: [due for due in queues if due.kind is not Kind.BATCH] for m, queues in asked.items()}
+        return {merchant_id: queues for merchant_id, queues in others.items() if queues}
 
     def _askable(self, merchant_id: UUID) -> bool:
         return not (

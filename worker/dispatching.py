@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from soldt_outbox.rows import OutboxRow
+from soldt_outbox.rows import Kind, OutboxRow
 from worker import outcomes
 from worker.fair_queue import FairQueue
 from worker.holdings import Holdings
@@ -21,6 +21,7 @@ from worker.waiting import wait_at_most
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S: Final = 0.2
+BATCH_SENDERS: Final = 4  # batches under way at once: each is up to 1 MB, several times while it is made
 
 
 class Dispatcher:
@@ -35,6 +36,7 @@ class Dispatcher:
         self._settler = settler
         self._statistics = statistics
         self._queue: FairQueue[tuple[OutboxRow, Surroundings]] = FairQueue()
+        self._batches: FairQueue[tuple[OutboxRow, Surroundings]] = FairQueue()
         self._suspects: FairQueue[tuple[OutboxRow, Surroundings]] = FairQueue()
         self._under_way: set[UnderWay] = set()
         self._quiet = asyncio.Event()  # nothing under way; looked at while stopping
@@ -52,12 +54,14 @@ class Dispatcher:
                 self._settler.add(outcomes.handed_back(row))
             elif SUSPECT_RESCUES <= row.rescues < MAX_RESCUES:
                 self._suspects.put(row.merchant_id, (row, surroundings))
+            elif row.kind is Kind.BATCH:
+                self._batches.put(row.merchant_id, (row, surroundings))
             else:
                 self._queue.put(row.merchant_id, (row, surroundings))
 
     def hand_back(self) -> int:
         """Hand back what waits and was not begun; how many rows."""
-        waiting = self._queue.clear() + self._suspects.clear()
+        waiting = self._queue.clear() + self._batches.clear() + self._suspects.clear()
         for row, _ in waiting:
             self._settler.add(outcomes.handed_back(row))
         return len(waiting)
@@ -72,11 +76,15 @@ class Dispatcher:
 
     def senders(self, concurrency: int) -> list[Coroutine[Any, Any, None]]:
         """What to run side by side until cancelled; an attempt that is cancelled is settled as cut off."""
-        return [*(self._send_for_ever() for _ in range(concurrency)), self._send_suspects_for_ever()]
+        return [
+            *(self._send_for_ever(self._queue) for _ in range(concurrency)),
+            *(self._send_for_ever(self._batches) for _ in range(BATCH_SENDERS)),
+            self._send_suspects_for_ever(),
+        ]
 
-    async def _send_for_ever(self) -> None:
+    async def _send_for_ever(self, queue: FairQueue[tuple[OutboxRow, Surroundings]]) -> None:
         while True:
-            await self._send(*await self._queue.get())
+            await self._send(*await queue.get())
 
     async def _send_suspects_for_ever(self) -> None:
         """Rows in whose hands workers died before, one at a time and with no other row in hand.

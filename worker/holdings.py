@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from soldt_outbox.rows import OutboxRow
+from soldt_outbox.rows import Kind, OutboxRow
 
 
 class Holdings:
@@ -32,6 +32,7 @@ class Holdings:
         self._deadlines: dict[int, float] = {}
         self.unanswered: Counter[UUID] = Counter()  # of each merchant: waiting to be sent, or under way
         self.unanswered_in_all = 0
+        self.batches = 0  # unanswered too, and counted apart: few of them are under way at once
         self.answers = 0  # since the start
         self._fewer = asyncio.Event()
 
@@ -47,8 +48,11 @@ class Holdings:
             self._rows[row.id] = row
             self._claimed_at[row.id] = asked_at
             self._deadlines[row.id] = asked_at + self._lease
-            self.unanswered[row.merchant_id] += 1
-        self.unanswered_in_all += len(rows)
+            if row.kind is Kind.BATCH:
+                self.batches += 1
+            else:
+                self.unanswered[row.merchant_id] += 1
+                self.unanswered_in_all += 1
 
     def let_go(self, row: OutboxRow) -> None:
         """Settled, handed back, or lost."""
@@ -58,9 +62,12 @@ class Holdings:
 
     def answered(self, row: OutboxRow) -> None:
         """Its attempt is over; what remains is to settle it."""
-        self.unanswered_in_all -= 1
         self.answers += 1
         self._fewer.set()
+        if row.kind is Kind.BATCH:
+            self.batches -= 1
+            return
+        self.unanswered_in_all -= 1
         self.unanswered[row.merchant_id] -= 1
         if self.unanswered[row.merchant_id] <= 0:
             del self.unanswered[row.merchant_id]

@@ -1,4 +1,8 @@
-"""What a running worker does beside sending: heartbeat, expiry behind paused lanes, forgetting, pruning, a word about the table's health."""
+"""What a running worker does beside sending.
+
+Heartbeat, expiry behind paused lanes, forgetting, pruning, syncs whose rows are not all written, rows that have
+unsubscribes read back, and a word about the table's health.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ import structlog
 
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Store
+from soldt_outbox.syncs import Syncs
 from worker.claiming import Claimer
 from worker.holdings import Holdings
 from worker.settling import PASSING
@@ -26,6 +31,8 @@ EXPIRE_S: Final = 30.0
 FORGET_S: Final = 30.0
 PRUNE_S: Final = 600.0
 HEALTH_S: Final = 120.0
+SYNCS_S: Final = 30.0
+POLLS_S: Final = 300.0  # a third of the quarter of an hour in which each merchant has one
 BATCH: Final = 1000  # rows per statement: some tens of milliseconds, so that no snapshot is held for long
 OLD_SNAPSHOT_S: Final = 300.0  # past this, dead tuples pile up that vacuum may not remove
 DEAD_TUPLE_SHARE: Final = 0.5
@@ -37,6 +44,7 @@ class Maintenance:
     def __init__(
         self,
         store: Store,
+        syncs: Syncs,
         settings: Settings,
         statistics: Statistics,
         holdings: Holdings,
@@ -46,6 +54,7 @@ class Maintenance:
         version: str,
     ) -> None:
         self._store = store
+        self._syncs = syncs
         self._settings = settings
         self._statistics = statistics
         self._holdings = holdings
@@ -61,6 +70,8 @@ class Maintenance:
             _every(FORGET_S, self._forget),
             _every(PRUNE_S, self._prune),
             _every(HEALTH_S, self._look_at_health),
+            _every(SYNCS_S, self._carry_on_syncs),
+            _every(POLLS_S, self._syncs.write_polls),
         ]
 
     async def beat(self) -> None:
@@ -93,6 +104,14 @@ class Maintenance:
             retention=timedelta(days=self._settings.log_retention_days), limit=BATCH
         ):
             pass
+
+    async def _carry_on_syncs(self) -> None:
+        """Write what a command that was killed, or an admin's page, left to be written; notice what is over."""
+        for sync in await self._syncs.unwritten():
+            while await self._syncs.write(sync):
+                pass
+        for sync in await self._syncs.finish():
+            log.info("a sync is finished", sync=sync)
 
     async def _look_at_health(self) -> None:
         health = await self._store.health()

@@ -21,7 +21,7 @@ from soldt_outbox.omnisend.answers import (
     SwitchCall,
     Throttled,
 )
-from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseReason, Skip, Verdict
+from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseReason, Record, Skip, Verdict
 
 # How long a lane waits before one row goes out to see whether a refused key works again. A new `connect` ends the
 # wait at once; without one, a mistake on Omnisend's side must not silence a shop until somebody notices.
@@ -125,6 +125,13 @@ def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outc
     return settled(attempt, Verdict.DELIVERED, healthy=True, follow_ups=follow_ups)
 
 
+def with_more(
+    outcome: Outcome, *, records: tuple[Record, ...] = (), follow_ups: tuple[FollowUp, ...] = ()
+) -> Outcome:
+    """What else is written when it is settled."""
+    return msgspec.structs.replace(outcome, records=records, follow_ups=follow_ups)
+
+
 def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
     """The key may send events and not this: the merchant's events go on."""
     kind = attempt.row.kind
@@ -220,6 +227,22 @@ def of_defect(row: OutboxRow, error: Exception, *, policy: RetryPolicy, rng: ran
     if wait is None:
         return Outcome(row=row, verdict=Verdict.DEAD, error=words)
     return Outcome(row=row, verdict=Verdict.RETRY, retry_in=wait, error=words)
+
+
+def of_unreadable_answer(attempt: Attempt, what: str, *, policy: RetryPolicy, rng: random.Random) -> Outcome:
+    """Omnisend answered 2xx with a body that does not say what it should."""
+    return _later(attempt, f"Omnisend's answer does not say {what}", policy=policy, rng=rng)
+
+
+def of_failed_reading(
+    attempt: Attempt, error: Exception, *, policy: RetryPolicy, rng: random.Random
+) -> Outcome:
+    """The shop's data could not be read: a revoked right, a missing table, a database out of reach."""
+    words = f"the shop's data could not be read ({type(error).__name__})"
+    wait = policy.next_wait(attempt.row.attempts, rng)
+    if wait is None:
+        return settled(attempt, Verdict.DEAD, words)
+    return settled(attempt, Verdict.RETRY, words, retry_in=wait)
 
 
 def of_expiry(row: OutboxRow) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -77,6 +77,26 @@ class _LeaseRunsOut(Exception):  # noqa: N818 - no error: it ends the tries
     """No time is left for another try."""
 
 
+class Ask(Protocol):
+    """``Sender.ask``."""
+
+    async def __call__(
+        self,
+        attempt: UnderWay,
+        request: OmnisendRequest,
+        shop: Shop,
+        *,
+        shown: dict[str, Any] | None = None,
+        expected: frozenset[int] = frozenset(),
+    ) -> Answer | Outcome: ...
+
+
+class BatchDelivery(Protocol):
+    """What rows of kind ``batch`` are delivered by; see ``worker.batches``."""
+
+    async def deliver(self, attempt: UnderWay, shop: Shop, ask: Ask) -> Outcome: ...
+
+
 class Sender:
     """Sends rows over one client. Has no state of its own but the random source of its jitter."""
 
@@ -88,9 +108,11 @@ class Sender:
         shops: Shops,
         authorizer: Authorizer,
         *,
+        batches: BatchDelivery | None = None,
         policy: RetryPolicy = DEFAULT_POLICY,
         rng: random.Random | None = None,
     ) -> None:
+        self._batches = batches
         self._client = client
         self._lanes = lanes
         self._holdings = holdings
@@ -119,6 +141,8 @@ class Sender:
     async def _tell(self, attempt: UnderWay, surroundings: Surroundings) -> Outcome:
         row = attempt.row
         shop = surroundings.shops[row.merchant_id]
+        if row.kind is Kind.BATCH and self._batches is not None:
+            return await self._batches.deliver(attempt, shop, self.ask)
         request = request_for(row, shop, surroundings)
         if isinstance(request, Skip):
             return outcomes.of_skip(row, request)
@@ -158,16 +182,28 @@ class Sender:
         self._lanes.hold(row.merchant_id, None if outcome.pause is not None else row.kind)
         return outcome
 
-    async def ask(self, attempt: UnderWay, request: OmnisendRequest, shop: Shop) -> Answer | Outcome:
-        """Omnisend's answer where it took the request, or the other one that it asked for; else how the attempt ended."""
+    async def ask(
+        self,
+        attempt: UnderWay,
+        request: OmnisendRequest,
+        shop: Shop,
+        *,
+        shown: dict[str, Any] | None = None,
+        expected: frozenset[int] = frozenset(),
+    ) -> Answer | Outcome:
+        """Omnisend's answer where it took the request, or the other one that it asked for; else how the attempt ended.
+
+        ``shown`` is what the log holds of a request that is no event's. An answer with a status that is ``expected`` is
+        returned whatever it means.
+        """
         attempt.log = {
             "event_id": request.event_id,
             "contact_hash": contact_hash(request.recipient) if request.recipient else None,
-            "request_log": logged_request(attempt.row.kind, request),
+            "request_log": logged_request(attempt.row.kind, request) if shown is None else shown,
         }
         while True:
             answer = await self._send(attempt, request, shop)
-            if isinstance(answer, Outcome):
+            if isinstance(answer, Outcome) or answer.status in expected:
                 return answer
             meaning = classify(answer, kind=attempt.row.kind, dialect=shop.dialect)
             match meaning:

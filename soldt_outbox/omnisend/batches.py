@@ -1,0 +1,361 @@
+"""``/batches``: many items in one request, which Omnisend works off later. Pure: bodies to build, answers to read.
+
+A batch is created (201 with its ``batchID``), is ``pending`` and ``inProgress``, and ends ``finished`` or, after too many
+errors, ``stopped``. Its items have answers of their own, with the status that the single call would have had. Sources:
+Omnisend's OpenAPI file "omnisend-batches-api" of 2026-03-15, and its v5 reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, Final, Literal, TypeVar, assert_never
+
+import msgspec
+
+from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.omnisend.answers import Answer
+from soldt_outbox.omnisend.dialects import Dialect
+from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES, ORIGIN
+from soldt_outbox.redaction import contact_hash, scrub
+from soldt_outbox.rows import OmnisendRequest, Unreadable
+
+BATCHES_PATH: Final = "/batches"
+MAX_ROUNDS: Final = 5  # how often an item is sent in all before it is given up
+_MAX_IDS: Final = 1_000  # of a chunk: what the largest batch of any version holds
+_MAX_WORDS: Final = 500
+
+Method = Literal["POST", "PUT"]
+
+
+class Resource(StrEnum):
+    """What a sync is about."""
+
+    PRODUCTS = "products"
+    CATEGORIES = "categories"
+    CONTACTS = "contacts"
+    ORDERS = "orders"
+
+    @property
+    def endpoint(self) -> str:
+        """Omnisend's name for what the items are: of orders their events."""
+        return "events" if self is Resource.ORDERS else self.value
+
+
+class BatchRow(StrEnum):
+    """The names of rows of kind ``batch``."""
+
+    SUBMIT = "batch_submit"
+    FOLLOW = "batch_follow"
+    POLL = "contacts_poll"
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payload of ``batch_submit``: which items of a sync to send, named as ``omnisend_private.sync_ids`` names them.
+
+    ``method`` where it is known; ``round`` counts how often these items have been sent, this time included.
+    """
+
+    sync: int
+    resource: Resource
+    ids: list[str]
+    method: Method | None = None
+    round: int = 1
+
+    @property
+    def count(self) -> int:
+        return len(self.ids)
+
+
+class SentItem(msgspec.Struct, frozen=True, array_like=True):
+    """An item of a batch under way: its name, what Omnisend's answer will know it by, and what was sent of it."""
+
+    id: str
+    mark: str
+    digest: str
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payload of ``batch_follow``."""
+
+    batch: str
+    sync: int
+    resource: Resource
+    method: Method
+    items: list[SentItem]
+    round: int = 1
+
+    @property
+    def count(self) -> int:
+        return len(self.items)
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """An item ready to send. ``mark`` and ``digest`` are as of ``SentItem``."""
+
+    id: str
+    mark: str
+    body: bytes
+    digest: str
+
+    def sent(self) -> SentItem:
+        return SentItem(self.id, self.mark, self.digest)
+
+
+_Payload = TypeVar("_Payload", Chunk, Sent)
+
+
+def read_payload(payload: Any, shape: type[_Payload]) -> _Payload:
+    """A row's payload. Raises ``PayloadRejected`` for what this project did not write."""
+    if isinstance(payload, Unreadable):
+        raise PayloadRejected("payload", payload.problem)
+    try:
+        read = msgspec.convert(payload, shape)
+    except msgspec.ValidationError as error:
+        raise PayloadRejected("payload", f"is no batch's ({error})") from None
+    if not 1 <= read.count <= _MAX_IDS:
+        raise PayloadRejected("payload", f"names {read.count:,} items; a batch has 1 to {_MAX_IDS:,}")
+    return read
+
+
+# -- what is sent --------------------------------------------------------------------------------------------------
+
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def item(resource: Resource, item_id: str, body: bytes) -> Item:
+    """An item of this body, which the mapping made."""
+    return Item(
+        id=item_id,
+        mark=mark(resource, msgspec.json.decode(body)) or item_id,
+        body=body,
+        digest=digest(body),
+    )
+
+
+def digest(body: bytes) -> str:
+    """What tells one state of an item from another: 64 bits, in hexadecimal.
+
+    Without ``updatedAt``: every order that takes from a product's stock moves it, and nothing else of the product.
+    """
+    fields = _raw_fields(body)
+    fields.pop("updatedAt", None)
+    return hashlib.sha256(_encode(fields)).hexdigest()[:16]
+
+
+def mark(resource: Resource, body: Any) -> str | None:
+    """What an item is known by at Omnisend, read from its body; of a contact a hash of its first address."""
+    if not isinstance(body, dict):
+        return None
+    match resource:
+        case Resource.PRODUCTS:
+            found = body.get("id")
+        case Resource.CATEGORIES:
+            found = body.get("categoryID")
+        case Resource.ORDERS:
+            found = body.get("eventID")
+        case Resource.CONTACTS:
+            addresses = body.get("identifiers")
+            first = addresses[0] if isinstance(addresses, list) and addresses else None
+            address = first.get("id") if isinstance(first, dict) else None
+            found = contact_hash(address) if isinstance(address, str) else None
+        case _:
+            assert_never(resource)
+    return found if isinstance(found, str) else None
+
+
+def fitting(items: Sequence[Item], dialect: Dialect) -> Sequence[Item]:
+    """The first items that make one batch: as many as the version takes, and 1 MB, as Omnisend advises; at least one."""
+    size, count = 200, 0  # of what surrounds the items
+    for one in items[: dialect.max_batch_items]:
+        size += len(one.body) + 1
+        if count and size > MAX_BODY_BYTES:
+            break
+        count += 1
+    return items[:count]
+
+
+def creation(resource: Resource, method: Method, items: Iterable[Item]) -> OmnisendRequest:
+    """The request that creates a batch. The items' bytes are the single calls'."""
+    head = f'{{"method":"{method}","endpoint":"{resource.endpoint}","origin":"{ORIGIN}","items":['
+    body = head.encode() + b",".join(one.body for one in items) + b"]}"
+    return OmnisendRequest(method="POST", path=BATCHES_PATH, body=body)
+
+
+def looking_at(batch: str, *, items: bool = False) -> OmnisendRequest:
+    """The request for a batch's progress, or for its items' answers."""
+    return OmnisendRequest(method="GET", path=f"{BATCHES_PATH}/{batch}{'/items' if items else ''}", body=b"")
+
+
+# -- what is answered ----------------------------------------------------------------------------------------------
+
+
+class _Created(msgspec.Struct):
+    batchID: str  # noqa: N815 - Omnisend's names, here and below
+
+
+class Progress(msgspec.Struct, frozen=True, rename={"errors": "errorsCount"}):
+    """How far a batch is."""
+
+    status: Literal["pending", "inProgress", "finished", "stopped"]
+    errors: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("finished", "stopped")
+
+
+class _ItemAnswer(msgspec.Struct):
+    itemID: str | None = None  # noqa: N815
+    request: Any = None
+    response: Any = None
+    responseCode: int | None = None  # noqa: N815
+    status: str | None = None
+
+
+class _Items(msgspec.Struct):
+    errors: list[_ItemAnswer] | None = None
+    responses: list[_ItemAnswer] | None = None
+
+
+_SAFE_ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
+
+
+def read_created(answer: Answer) -> str | None:
+    """The new batch's id; None where the answer names none that can stand in a path."""
+    try:
+        batch = msgspec.json.decode(answer.body, type=_Created).batchID
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return batch if 0 < len(batch) <= 100 and _SAFE_ID.issuperset(batch) else None
+
+
+def read_progress(answer: Answer) -> Progress | None:
+    """How far a batch is; None where the answer does not say."""
+    try:
+        return msgspec.json.decode(answer.body, type=Progress)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What Omnisend did not take of a batch. ``code`` is the status of the single call; None where it said nothing."""
+
+    item: SentItem
+    code: int | None
+    words: str
+
+
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """An item to send once more, and by which method."""
+
+    refusal: Refusal
+    method: Method
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch's items: each stands in one of the three."""
+
+    confirmed: list[SentItem]
+    rejected: list[Refusal]
+    again: list[Again]
+
+
+def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | None:
+    """What became of the items of a batch that ended, by the answer about its items; None where that cannot be read.
+
+    ``answer`` may be None where there were no errors. An item of which nothing is said counts as taken only where the batch
+    finished and every error it counted is told: items may be sent twice, and none may be missing.
+    """
+    told: dict[str, tuple[int | None, str]] = {}
+    if answer is not None:
+        try:
+            listed = msgspec.json.decode(answer.body, type=_Items)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        told = _told(sent, listed)
+    refused = {name: found for name, found in told.items() if not _is_taken(found[0])}
+    silence_is_consent = progress.status == "finished" and len(refused) >= progress.errors
+    judged = Judged(confirmed=[], rejected=[], again=[])
+    for one in sent.items:
+        if one.mark in refused:
+            _refuse(judged, sent, Refusal(item=one, code=refused[one.mark][0], words=refused[one.mark][1]))
+        elif one.mark in told or silence_is_consent:
+            judged.confirmed.append(one)
+        else:
+            words = f"Omnisend {progress.status} the batch and said nothing of this item"
+            _refuse(judged, sent, Refusal(item=one, code=None, words=words))
+    return judged
+
+
+def lost(sent: Sent) -> Judged:
+    """What becomes of the items of a batch that Omnisend no longer knows."""
+    judged = Judged(confirmed=[], rejected=[], again=[])
+    for one in sent.items:
+        _refuse(judged, sent, Refusal(item=one, code=None, words="Omnisend no longer knows the batch"))
+    return judged
+
+
+def _refuse(judged: Judged, sent: Sent, refusal: Refusal) -> None:
+    method = _next_method(sent, refusal)
+    if method is None or sent.round >= MAX_ROUNDS:
+        judged.rejected.append(refusal)
+    else:
+        judged.again.append(Again(refusal=refusal, method=method))
+
+
+def _is_taken(code: int | None) -> bool:
+    return code is not None and 200 <= code < 300
+
+
+def _next_method(sent: Sent, refusal: Refusal) -> Method | None:
+    """By which method an item is sent again; None where that would change nothing. As ``answers.classify`` has it."""
+    code = refusal.code
+    if code is None or code in (408, 425, 429) or code >= 500:
+        return sent.method
+    if sent.resource in (Resource.PRODUCTS, Resource.CATEGORIES):
+        if code == 404 and sent.method == "PUT":
+            return "POST"
+        if sent.method == "POST" and (code == 409 or "already exists" in refusal.words):
+            return "PUT"
+    return None
+
+
+def _told(sent: Sent, listed: _Items) -> dict[str, tuple[int | None, str]]:
+    """What was said of each item, by its mark. What is listed both as an error and as a response is an error."""
+    known = {one.mark for one in sent.items} | {one.id for one in sent.items}
+    told: dict[str, tuple[int | None, str]] = {}
+    for answers, is_error in ((listed.responses or (), False), (listed.errors or (), True)):
+        for one in answers:
+            name = mark(sent.resource, _json(one.request)) or one.itemID
+            if name is None or name not in known:
+                continue
+            code = one.responseCode
+            if is_error and (code is None or _is_taken(code)):
+                code = 400  # an error without a status: Omnisend does not take it as it is
+            told[name] = (code, _words(one, code))
+    return told
+
+
+def _json(value: Any) -> Any:
+    """An item as it was sent, which may come back as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _words(answer: _ItemAnswer, code: int | None) -> str:
+    """Omnisend's reason, with personal data masked."""
+    said = answer.response
+    if not isinstance(said, str):
+        try:
+            said = msgspec.json.encode(said).decode()
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            said = ""
+    clean = "".join(c if c.isprintable() else " " for c in said[: 4 * _MAX_WORDS])
+    return scrub(f"HTTP {code}: {clean}", limit=_MAX_WORDS)

@@ -1,0 +1,228 @@
+"""What is written beside a batch's rows when they are settled: counts, log rows, what was told, and rows that follow. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from soldt_outbox.omnisend.batches import (
+    Again,
+    BatchRow,
+    Chunk,
+    Item,
+    Method,
+    Refusal,
+    Resource,
+    Sent,
+    SentItem,
+    fitting,
+)
+from soldt_outbox.omnisend.dialects import Dialect
+from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Record
+from soldt_outbox.sync_items import Found, event_of, told_key
+
+LIVES: Final = timedelta(days=30)  # a sync's rows, counted from its first
+FIRST_LOOK: Final = timedelta(seconds=2)
+_AGAIN: Final = timedelta(seconds=5)  # doubled each round
+_CHANGED: Final = {
+    Resource.PRODUCTS: (Kind.PRODUCT, "product_changed", "product_id"),
+    Resource.CATEGORIES: (Kind.CATEGORY, "category_changed", "collection_id"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What of a chunk is sent now, by which method, and what is left for rows that follow."""
+
+    method: Method
+    items: Sequence[Item]
+    unchanged: int
+    rest: tuple[Chunk, ...] = ()
+
+
+def plan(chunk: Chunk, found: Found, told: dict[str, str], *, delta: bool, dialect: Dialect) -> Plan:
+    """What to send: of one method, since a batch has one, and as much as a batch holds.
+
+    ``told``: digests of what Omnisend confirmed, by ``told_key``. What it has is replaced, anything else is created; where that
+    turns out wrong, the item is sent again the other way.
+    """
+    groups: dict[Method, list[Item]] = defaultdict(list)
+    unchanged = 0
+    for one in found.items:
+        confirmed = told.get(told_key(chunk.resource, one.id, one.mark))
+        if delta and confirmed == one.digest:
+            unchanged += 1
+        else:
+            replaces = confirmed is not None and chunk.resource in _CHANGED
+            groups[chunk.method or ("PUT" if replaces else "POST")].append(one)
+    if not groups:
+        return Plan(method="POST", items=(), unchanged=unchanged)
+    method, items = next(iter(groups.items()))
+    now = fitting(items, dialect)
+    left: dict[Method, Sequence[Item]] = {**groups, method: items[len(now) :]}
+    rest = tuple(_chunk(chunk, [one.id for one in ones], by) for by, ones in left.items() if ones)
+    return Plan(method=method, items=now, unchanged=unchanged, rest=rest)
+
+
+def halves(chunk: Chunk, sent: Plan) -> tuple[Chunk, ...]:
+    """A batch that was too large for Omnisend, as two."""
+    ids = [one.id for one in sent.items]
+    middle = len(ids) // 2
+    return tuple(_chunk(chunk, part, sent.method) for part in (ids[:middle], ids[middle:]) if part)
+
+
+def _chunk(chunk: Chunk, ids: list[str], method: Method) -> Chunk:
+    return msgspec.structs.replace(chunk, ids=ids, method=method)
+
+
+def again(sent: Sent, refused: Iterable[Again]) -> list[tuple[Chunk, timedelta]]:
+    """What is sent once more, by either method, and how long it waits."""
+    ids: dict[Method, list[str]] = defaultdict(list)
+    for one in refused:
+        ids[one.method].append(one.refusal.item.id)
+    return [
+        (
+            Chunk(sync=sent.sync, resource=sent.resource, ids=names, method=method, round=sent.round + 1),
+            _AGAIN * 2 ** (sent.round - 1),
+        )
+        for method, names in ids.items()
+    ]
+
+
+def changed_since(sent: Sent, ids: list[str]) -> Chunk:
+    """What changed in the shop while the batch was under way."""
+    method: Method = "PUT" if sent.resource in _CHANGED else "POST"
+    return Chunk(sync=sent.sync, resource=sent.resource, ids=ids, method=method, round=sent.round)
+
+
+# -- rows that follow ------------------------------------------------------------------------------------------
+
+
+def submit_rows(row: OutboxRow, chunks: Iterable[tuple[Chunk, timedelta | None]]) -> list[FollowUp]:
+    """Rows for chunks; each has a dedup key of its own, so that the same settling writes it once."""
+    return [
+        _row(row, BatchRow.SUBMIT, f"{row.id}:{number}", msgspec.to_builtins(chunk), wait)
+        for number, (chunk, wait) in enumerate(chunks, start=1)
+    ]
+
+
+def follow_row(row: OutboxRow, chunk: Chunk, sent: Plan, batch: str) -> FollowUp:
+    """The row that follows a batch which was created."""
+    payload = Sent(
+        batch=batch,
+        sync=chunk.sync,
+        resource=chunk.resource,
+        method=sent.method,
+        items=[one.sent() for one in sent.items],
+        round=chunk.round,
+    )
+    return _row(row, BatchRow.FOLLOW, batch, msgspec.to_builtins(payload), FIRST_LOOK)
+
+
+def _row(
+    row: OutboxRow, name: BatchRow, dedup_key: str, payload: dict[str, Any], wait: timedelta | None
+) -> FollowUp:
+    return FollowUp(
+        kind=Kind.BATCH,
+        name=name,
+        dedup_key=dedup_key,
+        payload=payload,
+        occurred_at=row.occurred_at,
+        time_to_live=LIVES,
+        wait=wait,
+    )
+
+
+def removal_rows(row: OutboxRow, sent: Sent, gone: Iterable[str]) -> list[FollowUp]:
+    """What the shop removed while a batch that holds it was under way: told once more, after the batch."""
+    if sent.resource not in _CHANGED:
+        return []
+    kind, name, field = _CHANGED[sent.resource]
+    return [
+        FollowUp(
+            kind=kind,
+            name=name,
+            dedup_key=f"{one}:{row.id}",
+            payload={field: one},
+            occurred_at=row.occurred_at,
+            time_to_live=LIVES,
+            ordered_by=f"{kind}:{one}",
+        )
+        for one in gone
+    ]
+
+
+# -- records ---------------------------------------------------------------------------------------------------
+
+
+def counts(
+    sync: int, *, sent: int = 0, unchanged: int = 0, skipped: int = 0, rejected: int = 0, put_back: int = 0
+) -> Record:
+    """What a sync counts by this."""
+    return Record(
+        by="count_sync",
+        fields={
+            "sync": sync,
+            "sent": sent,
+            "unchanged": unchanged,
+            "skipped": skipped,
+            "rejected": rejected,
+            "put_back": put_back,
+        },
+    )
+
+
+def unmappable(chunk: Chunk, found: Found) -> list[Record]:
+    """A log row for each item that cannot be sent as it is."""
+    return [_logged(chunk.resource, one.id, error=one.words) for one in found.refused]
+
+
+def refusals(sent: Sent, refused: Iterable[Refusal]) -> list[Record]:
+    """A log row for each item that Omnisend refused for good."""
+    return [
+        _logged(
+            sent.resource,
+            one.item.id,
+            mark=one.item.mark,
+            batch=sent.batch,
+            status_code=one.code,
+            error=_given_up(sent, one),
+        )
+        for one in refused
+    ]
+
+
+def _given_up(sent: Sent, refusal: Refusal) -> str:
+    rounds = f" (sent {sent.round} times)" if sent.round > 1 else ""
+    return f"Omnisend refused it: {refusal.words}{rounds}"
+
+
+def _logged(resource: Resource, item_id: str, *, mark: str | None = None, **more: Any) -> Record:
+    """A contact is logged by its hash: the name of one known from a consent alone is an address."""
+    fields: dict[str, Any] = {"kind": Kind.EVENT, "name": resource, "item": item_id, **more}
+    match resource:
+        case Resource.PRODUCTS | Resource.CATEGORIES:
+            fields["kind"], fields["name"], _ = _CHANGED[resource]
+        case Resource.CONTACTS:
+            fields["kind"], fields["name"] = Kind.CONTACT, "contact_changed"
+            fields["item"] = item_id[1:] if item_id.startswith("o") else None
+            fields["contact_hash"] = mark
+        case Resource.ORDERS:
+            fields["name"], fields["item"] = event_of(item_id)
+            fields["event_id"] = mark
+    return Record(by="log_items", fields=fields)
+
+
+def told(sent: Sent, confirmed: Sequence[SentItem]) -> list[Record]:
+    """What Omnisend has now: events go into the ledger, everything else is remembered by its digest."""
+    if not confirmed:
+        return []
+    if sent.resource is Resource.ORDERS:
+        return [Record(by="enter_events", fields={"events": [event_of(one.id) for one in confirmed]})]
+    items = {told_key(sent.resource, one.id, one.mark): one.digest for one in confirmed}
+    return [Record(by="keep_told", fields={"resource": sent.resource, "items": items})]
