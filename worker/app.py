@@ -142,11 +142,11 @@ class Worker:
         claimer = self._claimer(lookups, dispatcher)
         maintenance = Maintenance(
             self._store,
-            Syncs(self._database),
             self._settings,
             self.statistics,
             self._holdings,
             claimer,
+            syncs=Syncs(self._database),
             worker_id=self._worker_id,
             version=__version__,
         )

@@ -37,12 +37,16 @@ _CHANGED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What of a chunk is sent now, by which method, and what is left for rows that follow."""
+    """What of a chunk is sent now, by which method, and what is left for rows that follow.
+
+    ``alone``: categories that Omnisend has. A batch only creates them, so each is changed by a row of its own.
+    """
 
     method: Method
     items: Sequence[Item]
     unchanged: int
     rest: tuple[Chunk, ...] = ()
+    alone: Sequence[Item] = ()
 
 
 def plan(chunk: Chunk, found: Found, told: dict[str, str], *, delta: bool, dialect: Dialect) -> Plan:
@@ -52,21 +56,24 @@ def plan(chunk: Chunk, found: Found, told: dict[str, str], *, delta: bool, diale
     turns out wrong, the item is sent again the other way.
     """
     groups: dict[Method, list[Item]] = defaultdict(list)
+    alone: list[Item] = []
     unchanged = 0
     for one in found.items:
         confirmed = told.get(told_key(chunk.resource, one.id, one.mark))
         if delta and confirmed == one.digest:
             unchanged += 1
+        elif confirmed is not None and chunk.resource is Resource.CATEGORIES:
+            alone.append(one)
         else:
-            replaces = confirmed is not None and chunk.resource in _CHANGED
+            replaces = confirmed is not None and chunk.resource is Resource.PRODUCTS
             groups[chunk.method or ("PUT" if replaces else "POST")].append(one)
     if not groups:
-        return Plan(method="POST", items=(), unchanged=unchanged)
+        return Plan(method="POST", items=(), unchanged=unchanged, alone=alone)
     method, items = next(iter(groups.items()))
     now = fitting(items, dialect)
     left: dict[Method, Sequence[Item]] = {**groups, method: items[len(now) :]}
     rest = tuple(_chunk(chunk, [one.id for one in ones], by) for by, ones in left.items() if ones)
-    return Plan(method=method, items=now, unchanged=unchanged, rest=rest)
+    return Plan(method=method, items=now, unchanged=unchanged, rest=rest, alone=alone)
 
 
 def halves(chunk: Chunk, sent: Plan) -> tuple[Chunk, ...]:
@@ -80,34 +87,37 @@ def _chunk(chunk: Chunk, ids: list[str], method: Method) -> Chunk:
     return msgspec.structs.replace(chunk, ids=ids, method=method)
 
 
-def again(sent: Sent, refused: Iterable[Again]) -> list[tuple[Chunk, timedelta]]:
-    """What is sent once more, by either method, and how long it waits."""
+def again(sent: Sent, refused: Iterable[Again]) -> list[Chunk]:
+    """What is sent once more, by either method."""
     ids: dict[Method, list[str]] = defaultdict(list)
     for one in refused:
         ids[one.method].append(one.refusal.item.id)
     return [
-        (
-            Chunk(sync=sent.sync, resource=sent.resource, ids=names, method=method, round=sent.round + 1),
-            _AGAIN * 2 ** (sent.round - 1),
-        )
+        Chunk(sync=sent.sync, resource=sent.resource, ids=names, method=method, round=sent.round + 1)
         for method, names in ids.items()
     ]
 
 
+def before_again(sent: Sent) -> timedelta:
+    """How long what is sent once more waits: longer with each round."""
+    wait: timedelta = _AGAIN * 2 ** (sent.round - 1)
+    return wait
+
+
 def changed_since(sent: Sent, ids: list[str]) -> Chunk:
     """What changed in the shop while the batch was under way."""
-    method: Method = "PUT" if sent.resource in _CHANGED else "POST"
+    method: Method = "PUT" if sent.resource is Resource.PRODUCTS else "POST"
     return Chunk(sync=sent.sync, resource=sent.resource, ids=ids, method=method, round=sent.round)
 
 
 # -- rows that follow ------------------------------------------------------------------------------------------
 
 
-def submit_rows(row: OutboxRow, chunks: Iterable[tuple[Chunk, timedelta | None]]) -> list[FollowUp]:
-    """Rows for chunks; each has a dedup key of its own, so that the same settling writes it once."""
+def submit_rows(row: OutboxRow, chunks: Iterable[Chunk], *, wait: timedelta | None = None) -> list[FollowUp]:
+    """Rows for chunks, each with a dedup key of its own: settling the same row again writes none twice."""
     return [
-        _row(row, BatchRow.SUBMIT, f"{row.id}:{number}", msgspec.to_builtins(chunk), wait)
-        for number, (chunk, wait) in enumerate(chunks, start=1)
+        _row(row, BatchRow.SUBMIT, f"after {row.id}:{number}", msgspec.to_builtins(chunk), wait)
+        for number, chunk in enumerate(chunks, start=1)
     ]
 
 
@@ -138,22 +148,22 @@ def _row(
     )
 
 
-def removal_rows(row: OutboxRow, sent: Sent, gone: Iterable[str]) -> list[FollowUp]:
-    """What the shop removed while a batch that holds it was under way: told once more, after the batch."""
-    if sent.resource not in _CHANGED:
+def single_rows(row: OutboxRow, resource: Resource, ids: Iterable[str]) -> list[FollowUp]:
+    """Items told by a row of their own, as if they had just changed: what the shop removed meanwhile, categories that exist."""
+    if resource not in _CHANGED:
         return []
-    kind, name, field = _CHANGED[sent.resource]
+    kind, name, field = _CHANGED[resource]
     return [
         FollowUp(
             kind=kind,
             name=name,
-            dedup_key=f"{one}:{row.id}",
+            dedup_key=f"{one}:after {row.id}",
             payload={field: one},
             occurred_at=row.occurred_at,
             time_to_live=LIVES,
             ordered_by=f"{kind}:{one}",
         )
-        for one in gone
+        for one in ids
     ]
 
 
@@ -218,11 +228,11 @@ def _logged(resource: Resource, item_id: str, *, mark: str | None = None, **more
     return Record(by="log_items", fields=fields)
 
 
-def told(sent: Sent, confirmed: Sequence[SentItem]) -> list[Record]:
+def told(resource: Resource, confirmed: Sequence[SentItem]) -> list[Record]:
     """What Omnisend has now: events go into the ledger, everything else is remembered by its digest."""
     if not confirmed:
         return []
-    if sent.resource is Resource.ORDERS:
+    if resource is Resource.ORDERS:
         return [Record(by="enter_events", fields={"events": [event_of(one.id) for one in confirmed]})]
-    items = {told_key(sent.resource, one.id, one.mark): one.digest for one in confirmed}
-    return [Record(by="keep_told", fields={"resource": sent.resource, "items": items})]
+    items = {told_key(resource, one.id, one.mark): one.digest for one in confirmed}
+    return [Record(by="keep_told", fields={"resource": resource, "items": items})]

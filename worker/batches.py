@@ -94,9 +94,10 @@ class Batches:
         told = await self._items.told(wanted, found.items)
         plan = records.plan(chunk, found, told, delta=sync.delta, dialect=shop.dialect)
         also = _counted(chunk, found, plan)
+        alone = records.single_rows(row, chunk.resource, [one.id for one in plan.alone])
         if not plan.items:
             outcome = outcomes.of_skip(row, Skip(reason="nothing_to_send", detail=_in_words(found, plan)))
-            return _with(outcome, also)
+            return _with(outcome, also, alone)
         request = creation(chunk.resource, plan.method, plan.items)
         shown = {
             "method": plan.method,
@@ -110,18 +111,18 @@ class Batches:
         answer = await ask(attempt, request, shop, shown=shown, expected=expected)
         if isinstance(answer, Outcome):
             return answer
-        rest = [(one, None) for one in plan.rest]
         if answer.status == _TOO_LARGE:
-            smaller = [(one, None) for one in records.halves(chunk, plan)]
+            smaller = records.submit_rows(row, [*records.halves(chunk, plan), *plan.rest])
             outcome = outcomes.settled(
                 attempt.ended(), Verdict.SKIPPED, "too large for Omnisend: sent in halves"
             )
-            return _with(outcome, also, records.submit_rows(row, [*smaller, *rest]))
+            return _with(outcome, also, [*alone, *smaller])
         batch = read_created(answer)
         if batch is None:
             return self._unreadable(attempt, "which batch it made")
         follow = records.follow_row(row, chunk, plan, batch)
-        return _with(outcomes.of_delivery(attempt.ended()), also, [follow, *records.submit_rows(row, rest)])
+        following = [follow, *alone, *records.submit_rows(row, plan.rest)]
+        return _with(outcomes.of_delivery(attempt.ended()), also, following)
 
     # -- following
 
@@ -163,18 +164,22 @@ class Batches:
         changed, gone = await self._changed_since(row, sent, judged.confirmed, shop)
         chunks = records.again(sent, judged.again)
         if changed:
-            chunks.append((records.changed_since(sent, changed), timedelta()))
+            chunks.append(records.changed_since(sent, changed))
         also = [
             records.counts(
                 sent.sync,
-                sent=len(judged.confirmed) - len(changed),
+                sent=len(judged.confirmed) - len(changed) + len(judged.alone),
                 rejected=len(judged.rejected),
                 put_back=len(judged.again) + len(changed),
             ),
             *records.refusals(sent, judged.rejected),
-            *records.told(sent, [one for one in judged.confirmed if one.id not in gone]),
+            *records.told(sent.resource, [*judged.confirmed, *judged.alone]),
         ]
-        follow_ups = [*records.submit_rows(row, chunks), *records.removal_rows(row, sent, gone)]
+        alone = [*gone, *(one.id for one in judged.alone)]
+        follow_ups = [
+            *records.submit_rows(row, chunks, wait=records.before_again(sent)),
+            *records.single_rows(row, sent.resource, alone),
+        ]
         return _with(outcomes.of_delivery(attempt.ended()), also, follow_ups)
 
     async def _changed_since(
@@ -231,15 +236,18 @@ def _counted(chunk: Chunk, found: Found, plan: records.Plan) -> list[Record]:
     """What is known of items before anything is sent."""
     counted = records.counts(
         chunk.sync,
+        sent=len(plan.alone),
         unchanged=plan.unchanged + len(found.told),
         skipped=len(found.gone) + len(found.skipped),
         rejected=len(found.refused),
     )
-    return [counted, *records.unmappable(chunk, found)]
+    alone = records.told(chunk.resource, [one.sent() for one in plan.alone])
+    return [counted, *records.unmappable(chunk, found), *alone]
 
 
 def _in_words(found: Found, plan: records.Plan) -> str:
     parts = {
+        "told by themselves": len(plan.alone),
         "unchanged": plan.unchanged + len(found.told),
         "gone": len(found.gone),
         "without an address": len(found.skipped),

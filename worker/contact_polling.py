@@ -92,7 +92,7 @@ def _next(row: OutboxRow, walk: Walk) -> FollowUp:
     return FollowUp(
         kind=Kind.BATCH,
         name=BatchRow.POLL,
-        dedup_key=f"{row.id}:next",
+        dedup_key=f"after {row.id}",
         payload=msgspec.to_builtins(walk),
         occurred_at=row.occurred_at,
         time_to_live=_LIVES,

@@ -44,12 +44,12 @@ class Maintenance:
     def __init__(
         self,
         store: Store,
-        syncs: Syncs,
         settings: Settings,
         statistics: Statistics,
         holdings: Holdings,
         claimer: Claimer,
         *,
+        syncs: Syncs,
         worker_id: str,
         version: str,
     ) -> None:

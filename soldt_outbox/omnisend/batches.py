@@ -256,11 +256,16 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch's items: each stands in one of the three."""
+    """What became of a batch's items: each stands in one of these.
 
-    confirmed: list[SentItem]
-    rejected: list[Refusal]
-    again: list[Again]
+    ``alone``: categories that exist already. A batch only creates categories (v3 reference, "Batches"), so each is changed
+    by a request of its own.
+    """
+
+    confirmed: list[SentItem] = []
+    rejected: list[Refusal] = []
+    again: list[Again] = []
+    alone: list[SentItem] = []
 
 
 def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | None:
@@ -278,7 +283,7 @@ def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | Non
         told = _told(sent, listed)
     refused = {name: found for name, found in told.items() if not _is_taken(found[0])}
     silence_is_consent = progress.status == "finished" and len(refused) >= progress.errors
-    judged = Judged(confirmed=[], rejected=[], again=[])
+    judged = Judged()
     for one in sent.items:
         if one.mark in refused:
             _refuse(judged, sent, Refusal(item=one, code=refused[one.mark][0], words=refused[one.mark][1]))
@@ -292,13 +297,16 @@ def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | Non
 
 def lost(sent: Sent) -> Judged:
     """What becomes of the items of a batch that Omnisend no longer knows."""
-    judged = Judged(confirmed=[], rejected=[], again=[])
+    judged = Judged()
     for one in sent.items:
         _refuse(judged, sent, Refusal(item=one, code=None, words="Omnisend no longer knows the batch"))
     return judged
 
 
 def _refuse(judged: Judged, sent: Sent, refusal: Refusal) -> None:
+    if sent.resource is Resource.CATEGORIES and _exists(refusal):
+        judged.alone.append(refusal.item)
+        return
     method = _next_method(sent, refusal)
     if method is None or sent.round >= MAX_ROUNDS:
         judged.rejected.append(refusal)
@@ -315,12 +323,17 @@ def _next_method(sent: Sent, refusal: Refusal) -> Method | None:
     code = refusal.code
     if code is None or code in (408, 425, 429) or code >= 500:
         return sent.method
-    if sent.resource in (Resource.PRODUCTS, Resource.CATEGORIES):
+    if sent.resource is Resource.PRODUCTS:
         if code == 404 and sent.method == "PUT":
             return "POST"
-        if sent.method == "POST" and (code == 409 or "already exists" in refusal.words):
+        if sent.method == "POST" and _exists(refusal):
             return "PUT"
     return None
+
+
+def _exists(refusal: Refusal) -> bool:
+    """409, or v5's 422 "already exists"."""
+    return refusal.code == 409 or (refusal.code is not None and "already exists" in refusal.words)
 
 
 def _told(sent: Sent, listed: _Items) -> dict[str, tuple[int | None, str]]:

@@ -44,7 +44,7 @@ comment on column public.integrations_omnisend_syncs.state is
   'writing: rows for more items are to be written; running: all are written and some wait; finished; canceled.';
 comment on column public.integrations_omnisend_syncs.cursor is 'The last item for which a row was written, in the order of sync_ids().';
 comment on column public.integrations_omnisend_syncs.items is 'Items for which rows were written. Of orders an item is an event: an order has up to five.';
-comment on column public.integrations_omnisend_syncs.items_sent is 'Items that Omnisend confirmed.';
+comment on column public.integrations_omnisend_syncs.items_sent is 'Items that Omnisend confirmed, and categories that it had and that were handed on as a change of their own.';
 comment on column public.integrations_omnisend_syncs.items_unchanged is 'Items left out because Omnisend has them as they are.';
 comment on column public.integrations_omnisend_syncs.items_skipped is 'Items with nothing to send: gone since, or without an address.';
 comment on column public.integrations_omnisend_syncs.items_put_back is 'How often an item was sent again, since Omnisend failed at it or it changed meanwhile.';
@@ -275,11 +275,11 @@ returns table (order_id bigint, names text[])
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_found record;
   v_order public.orders;
-  v_names text[];
 begin
-  for v_order, v_names in
-    select o, m.names
+  for v_found in
+    select o.id, m.names
     from public.integrations_omnisend i
     join public.orders o on o.merchant_id = i.merchant_id and o.created_at >= greatest(i.created_at, p_since)
     cross join lateral (
@@ -299,14 +299,15 @@ begin
     limit p_limit
   loop
     if p_write then
-      perform omnisend_private.write_order_events(v_order, v_names);
+      select * into v_order from public.orders o where o.id = v_found.id;
+      perform omnisend_private.write_order_events(v_order, v_found.names);
       update public.integrations_omnisend_outbox x
       set occurred_at = coalesce(case x.name when 'order_placed' then v_order.created_at else v_order.updated_at end, x.occurred_at)
-      where x.merchant_id = p_merchant_id and x.dedup_key = v_order.id::text and x.kind = 'event' and x.name = any (v_names)
+      where x.merchant_id = p_merchant_id and x.dedup_key = v_order.id::text and x.kind = 'event' and x.name = any (v_found.names)
         and x.created_at = now();
     end if;
-    order_id := v_order.id;
-    names := v_names;
+    order_id := v_found.id;
+    names := v_found.names;
     return next;
   end loop;
 end
