@@ -17,7 +17,9 @@ from cli.connecting import connect_command, disconnect_command
 from cli.keys import encrypt_credentials_command, keygen_command, rotate_keys_command
 from cli.looking import dead_command, logs_command, status_command
 from cli.playing import demo_command, sandbox_command
+from cli.reconciling import reconcile_command
 from cli.retrying import retry_command
+from cli.syncing import backfill_command, resync_command
 from cli.terminal import Exit, Failure, say
 from cli.upkeep import migrate_command, prune_command, wake_up_command
 from soldt_outbox.errors import (
@@ -30,6 +32,7 @@ from soldt_outbox.errors import (
 from soldt_outbox.redaction import scrub
 
 _SETTING_UP = "Setting up"
+_TELLING = "Telling it all"
 _LOOKING = "Looking, and putting right"
 _KEYS = "Keys and upkeep"
 _TRYING = "Trying it out"
@@ -91,6 +94,9 @@ def _register() -> None:
         ("connect", connect_command, _SETTING_UP),
         ("configure", configure_command, _SETTING_UP),
         ("disconnect", disconnect_command, _SETTING_UP),
+        ("resync", resync_command, _TELLING),
+        ("backfill", backfill_command, _TELLING),
+        ("reconcile", reconcile_command, _TELLING),
         ("status", status_command, _LOOKING),
         ("logs", logs_command, _LOOKING),
         ("dead", dead_command, _LOOKING),

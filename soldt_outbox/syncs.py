@@ -65,10 +65,14 @@ class Sync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """Whether anything is sent for a merchant. ``status`` is None where it was never connected."""
+    """Whether anything is sent for a merchant, and in which version where that is its own.
+
+    ``status`` is None where it was never connected. ``forbidden``: the key may not do what batches need.
+    """
 
     status: str | None
-    paused: bool = False
+    api_version: str | None = None
+    paused: bool | None = None
     pause_reason: str | None = None
     forbidden: bool = False
     worker_alive: bool = False
@@ -115,9 +119,9 @@ class Syncs:
         rows = await self.database.run("sync_by_id", {"sync": sync})
         return _sync(rows[0]) if rows else None
 
-    async def unfinished(self, merchant_id: UUID, resource: Resource) -> Sync | None:
-        """The merchant's sync of this resource that is not finished."""
-        rows = await self.database.run("unfinished_sync", {"merchant_id": merchant_id, "resource": resource})
+    async def last(self, merchant_id: UUID, resource: Resource) -> Sync | None:
+        """The merchant's latest sync of this resource, finished or not."""
+        rows = await self.database.run("last_sync", {"merchant_id": merchant_id, "resource": resource})
         return _sync(rows[0]) if rows else None
 
     async def write(self, sync: int) -> bool:

@@ -169,10 +169,6 @@ returning s.id;
 -- name: sync_by_id
 select * from public.integrations_omnisend_syncs where id = %(sync)s;
 
--- name: unfinished_sync
-select * from public.integrations_omnisend_syncs
-where merchant_id = %(merchant_id)s and resource = %(resource)s and state in ('writing', 'running');
-
 -- name: cancel_sync
 -- Nothing more is sent of a sync. What a worker holds at this moment it settles; it begins nothing after that.
 with canceled as (
@@ -190,7 +186,7 @@ returning o.id;
 
 -- name: sending_state
 -- Whether a merchant is connected and sent for, and whether a worker is alive.
-select i.status, l.paused_until > now() as paused, l.pause_reason,
+select i.status, i.api_version, l.paused_until > now() as paused, l.pause_reason,
   coalesce('batch' = any (l.forbidden_kinds) and l.forbidden_until > now(), false) as forbidden,
   exists (select from public.integrations_omnisend_workers w where w.last_seen_at > now() - interval '1 minute') as worker_alive
 from public.integrations_omnisend i
@@ -206,3 +202,9 @@ from omnisend_private.reconcile(%(merchant_id)s, now() - %(since)s::interval, %(
 select merchant_id from public.integrations_omnisend
 where status <> 'disabled' and (%(merchant_id)s::uuid is null or merchant_id = %(merchant_id)s)
 order by merchant_id;
+
+-- name: last_sync
+-- The merchant's latest sync of this resource.
+select * from public.integrations_omnisend_syncs
+where merchant_id = %(merchant_id)s and resource = %(resource)s
+order by id desc limit 1;

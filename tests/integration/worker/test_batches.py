@@ -22,16 +22,8 @@ from tests.support.syncing import (
     start,
 )
 from tests.support.worker import Scene
-from worker import batch_records
 
-
-@pytest.fixture(autouse=True)
-def _sent_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits in the table that a test can sit out."""
-    from datetime import timedelta
-
-    monkeypatch.setattr(batch_records, "_AGAIN", timedelta(milliseconds=50))
-    monkeypatch.setattr(batch_records, "FIRST_LOOK", timedelta(milliseconds=50))
+pytestmark = pytest.mark.usefixtures("quick_batches")
 
 
 def _codes(scene: Scene, brand: str) -> list[tuple[str, list[int]]]:
