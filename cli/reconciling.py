@@ -45,7 +45,9 @@ def reconcile_command(
         for one in found:
             events = ", ".join(f"{count:,} {name}" for name, count in sorted(one.events.items()))
             verb = "missing" if dry_run else "written"
-            answer(f"{names.get(one.merchant_id, str(one.merchant_id))}: {one.orders:,} orders, {verb}: {events}")
+            answer(
+                f"{names.get(one.merchant_id, str(one.merchant_id))}: {one.orders:,} orders, {verb}: {events}"
+            )
         if not found:
             answer("every order of these days has its events")
     if found and dry_run:

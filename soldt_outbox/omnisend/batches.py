@@ -129,7 +129,7 @@ def item(resource: Resource, item_id: str, body: bytes) -> Item:
     """An item of this body, which the mapping made."""
     return Item(
         id=item_id,
-        mark=mark(resource, msgspec.json.decode(body)) or item_id,
+        mark=mark(resource, body) or item_id,
         body=body,
         digest=digest(body),
     )
@@ -145,25 +145,39 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(_encode(fields)).hexdigest()[:16]
 
 
-def mark(resource: Resource, body: Any) -> str | None:
+class _Address(msgspec.Struct):
+    id: str
+
+
+class _Known(msgspec.Struct):
+    """What an item is known by; nothing else of it is read, since a batch's items make a megabyte."""
+
+    id: str | None = None
+    categoryID: str | None = None  # noqa: N815 - Omnisend's names, here and below
+    eventID: str | None = None  # noqa: N815
+    identifiers: list[_Address] | None = None
+
+
+_known = msgspec.json.Decoder(_Known).decode
+
+
+def mark(resource: Resource, body: bytes) -> str | None:
     """What an item is known by at Omnisend, read from its body; of a contact a hash of its first address."""
-    if not isinstance(body, dict):
+    try:
+        known = _known(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     match resource:
         case Resource.PRODUCTS:
-            found = body.get("id")
+            return known.id
         case Resource.CATEGORIES:
-            found = body.get("categoryID")
+            return known.categoryID
         case Resource.ORDERS:
-            found = body.get("eventID")
+            return known.eventID
         case Resource.CONTACTS:
-            addresses = body.get("identifiers")
-            first = addresses[0] if isinstance(addresses, list) and addresses else None
-            address = first.get("id") if isinstance(first, dict) else None
-            found = contact_hash(address) if isinstance(address, str) else None
+            return contact_hash(known.identifiers[0].id) if known.identifiers else None
         case _:
             assert_never(resource)
-    return found if isinstance(found, str) else None
 
 
 def fitting(items: Sequence[Item], dialect: Dialect) -> Sequence[Item]:
@@ -193,7 +207,7 @@ def looking_at(batch: str, *, items: bool = False) -> OmnisendRequest:
 
 
 class _Created(msgspec.Struct):
-    batchID: str  # noqa: N815 - Omnisend's names, here and below
+    batchID: str  # noqa: N815
 
 
 class Progress(msgspec.Struct, frozen=True, rename={"errors": "errorsCount"}):
@@ -209,8 +223,8 @@ class Progress(msgspec.Struct, frozen=True, rename={"errors": "errorsCount"}):
 
 class _ItemAnswer(msgspec.Struct):
     itemID: str | None = None  # noqa: N815
-    request: Any = None
-    response: Any = None
+    request: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
     responseCode: int | None = None  # noqa: N815
     status: str | None = None
 
@@ -342,7 +356,7 @@ def _told(sent: Sent, listed: _Items) -> dict[str, tuple[int | None, str]]:
     told: dict[str, tuple[int | None, str]] = {}
     for answers, is_error in ((listed.responses or (), False), (listed.errors or (), True)):
         for one in answers:
-            name = mark(sent.resource, _json(one.request)) or one.itemID
+            name = mark(sent.resource, _as_sent(one.request)) or one.itemID
             if name is None or name not in known:
                 continue
             code = one.responseCode
@@ -352,23 +366,19 @@ def _told(sent: Sent, listed: _Items) -> dict[str, tuple[int | None, str]]:
     return told
 
 
-def _json(value: Any) -> Any:
+def _as_sent(value: msgspec.Raw) -> bytes:
     """An item as it was sent, which may come back as text."""
-    if not isinstance(value, str):
-        return value
+    raw = bytes(value)
+    if not raw.startswith(b'"'):
+        return raw
     try:
-        return msgspec.json.decode(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+        return msgspec.json.decode(raw, type=str).encode()
+    except (msgspec.MsgspecError, ValueError):
+        return b""
 
 
 def _words(answer: _ItemAnswer, code: int | None) -> str:
     """Omnisend's reason, with personal data masked."""
-    said = answer.response
-    if not isinstance(said, str):
-        try:
-            said = msgspec.json.encode(said).decode()
-        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-            said = ""
-    clean = "".join(c if c.isprintable() else " " for c in said[: 4 * _MAX_WORDS])
+    said = bytes(answer.response)[: 4 * _MAX_WORDS].decode("utf-8", "replace")
+    clean = "".join(c if c.isprintable() else " " for c in said)
     return scrub(f"HTTP {code}: {clean}", limit=_MAX_WORDS)

@@ -22,7 +22,12 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractStreamWriter
 
-MAX_RESPONSE_BYTES: Final = 64 * 1024  # Omnisend's longest documented answer is an error body of a few kB
+MAX_RESPONSE_BYTES: Final = (
+    64 * 1024
+)  # the longest documented answer to what is sent is an error body of a few kB
+MAX_READ_BYTES: Final = (
+    8 << 20
+)  # to a GET: a batch's items come back with what was sent, a megabyte, and an answer each
 MAX_CONNECTIONS: Final = 64
 KEEP_ALIVE_SECONDS: Final = (
     15.0  # below the idle time-outs usual in front of APIs (60 s), so few connections are stale
@@ -46,8 +51,8 @@ class _Body(aiohttp.BytesPayload):
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """One connection pool. No redirects, proxies, cookies, netrc or environment; certificates are verified.
 
-    ``timeout`` bounds a whole exchange. An answer's body is cut at ``max_response_bytes``, its status still counts,
-    and it is never decompressed. Create it anywhere; use it within one event loop, and close it there.
+    ``timeout`` bounds a whole exchange. An answer's body is cut at ``max_response_bytes`` (to a GET at ``MAX_READ_BYTES``), its
+    status still counts, and it is never decompressed. Create it anywhere; use it within one event loop, and close it there.
     """
 
     def __init__(
@@ -98,7 +103,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 data=body,
                 allow_redirects=False,
             ) as answer:
-                received = await self._read(answer)
+                received = await self._read(answer, request.method)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             raise _as_httpx(error, request, written=body is None or body.written) from error
         headers = [(n, v) for n, v in answer.raw_headers if n.lower() not in _DROPPED]
@@ -106,19 +111,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             answer.status, headers=headers, stream=httpx.ByteStream(received), request=request
         )
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, method: str) -> bytes:
         """The body up to the bound; what is left unread closes the connection instead of being read."""
+        most = MAX_READ_BYTES if method == "GET" else self._max_response_bytes
         length = answer.content_length
         if length == 0:
             return b""
         received = b""
-        while len(received) <= self._max_response_bytes:
-            chunk = await answer.content.read(self._max_response_bytes + 1 - len(received))
+        while len(received) <= most:
+            chunk = await answer.content.read(most + 1 - len(received))
             if not chunk:
                 return received
             received += chunk
         answer.close()
-        return received[: self._max_response_bytes]
+        return received[:most]
 
     async def aclose(self) -> None:
         """Close every connection."""
