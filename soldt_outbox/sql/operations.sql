@@ -5,7 +5,8 @@
 select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is not null)::int
   + (to_regprocedure('omnisend_private.wake_workers()') is not null)::int
   + (to_regprocedure('omnisend_private.shop_products(uuid[], bigint[])') is not null)::int
-  + (to_regprocedure('omnisend_private.consent_states(uuid[], text[], text[])') is not null)::int as present
+  + (to_regprocedure('omnisend_private.consent_states(uuid[], text[], text[])') is not null)::int
+  + (to_regprocedure('omnisend_private.write_sync(bigint, integer)') is not null)::int as present
 from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),

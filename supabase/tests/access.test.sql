@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(125);
+select plan(126);
 
 -- Row level security -----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ OWN_TABLES: Final = (
     "integrations_omnisend_lanes",
     "integrations_omnisend_workers",
     "integrations_omnisend_consents",
+    "integrations_omnisend_syncs",
 )
 API_ROLES: Final = ("anon", "authenticated", "service_role")
 

@@ -16,7 +16,10 @@ COUNTS = """
       (select count(*) from public.integrations_omnisend_outbox where merchant_id = m),
       (select count(*) from public.integrations_omnisend_logs where merchant_id = m),
       (select count(*) from public.integrations_omnisend_lanes where merchant_id = m),
-      (select count(*) from public.integrations_omnisend_consents where merchant_id = m)
+      (select count(*) from public.integrations_omnisend_consents where merchant_id = m),
+      (select count(*) from public.integrations_omnisend_syncs where merchant_id = m),
+      (select count(*) from omnisend_private.told_items where merchant_id = m),
+      (select count(*) from omnisend_private.contact_watermarks where merchant_id = m)
     from (values (%s::uuid)) as merchant (m)
 """
 
@@ -35,6 +38,17 @@ def shops(database: Database) -> Database:
             )
         for shop in (PROTEA, KAROO):
             record(worker, p_merchant_id=shop.merchant_id)
+            worker.execute(
+                "insert into public.integrations_omnisend_syncs (merchant_id, resource, mode, chunk_size) values (%s, 'orders', 'full', 100)",
+                [shop.merchant_id],
+            )
+            worker.execute(
+                "insert into omnisend_private.told_items values (%s, 'products', '1', '\\x00')",
+                [shop.merchant_id],
+            )
+            worker.execute(
+                "insert into omnisend_private.contact_watermarks values (%s, now())", [shop.merchant_id]
+            )
     return database
 
 
@@ -47,20 +61,20 @@ def left(database: Database) -> tuple[object, object]:
 
 
 def test_a_deleted_merchant_leaves_nothing_and_the_others_everything(shops: Database) -> None:
-    assert left(shops) == ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1))
+    assert left(shops) == ((1,) * 8, (1,) * 8)
     with shops.connect("service_role") as conn:
         conn.execute("delete from public.merchants where id = %s", [PROTEA.merchant_id])
-    assert left(shops) == ((0, 0, 0, 0, 0), (1, 1, 1, 1, 1))
+    assert left(shops) == ((0,) * 8, (1,) * 8)
 
 
 def test_a_deletion_that_is_rolled_back_deletes_nothing(shops: Database) -> None:
     with shops.connect() as conn:
         conn.execute("delete from public.merchants where id = %s", [PROTEA.merchant_id])
         conn.rollback()
-    assert left(shops) == ((1, 1, 1, 1, 1), (1, 1, 1, 1, 1))
+    assert left(shops) == ((1,) * 8, (1,) * 8)
 
 
 def test_a_connection_that_is_removed_leaves_the_ledger_against_duplicates(shops: Database) -> None:
     with shops.connect() as conn:
         conn.execute("delete from public.integrations_omnisend where merchant_id = %s", [PROTEA.merchant_id])
-    assert left(shops) == ((0, 1, 1, 1, 1), (1, 1, 1, 1, 1))
+    assert left(shops) == ((0,) + (1,) * 7, (1,) * 8)

@@ -42,6 +42,11 @@ CALLABLE = {
     f"public.omnisend_contact_changed{_CHANGED}": {"service_role", WORKER},
     f"omnisend_private.contact_changed{_CHANGED}": {"service_role", WORKER},
     "omnisend_private.consent_states(uuid[],text[],text[])": {WORKER},
+    "omnisend_private.ordering_key(uuid,text)": {WORKER},
+    "omnisend_private.write_sync(bigint,integer)": {WORKER},
+    "omnisend_private.sync_orders(bigint,bigint[])": {WORKER},
+    "omnisend_private.note_unsubscribed(uuid,text,text,timestamp with time zone)": {WORKER},
+    "omnisend_private.reconcile(uuid,timestamp with time zone,bigint,integer,boolean)": {WORKER},
 }
 """Who may call which function; every other function of ours nobody may."""
 
@@ -53,6 +58,7 @@ READABLE = {
     "integrations_omnisend_lanes": ({"authenticated", "service_role", WORKER}, set()),
     "integrations_omnisend_workers": ({"service_role", WORKER}, set()),
     "integrations_omnisend_consents": ({"authenticated"}, set()),
+    "integrations_omnisend_syncs": ({"authenticated", "service_role", WORKER}, set()),
 }
 WORKER_WRITES = {
     "integrations_omnisend": {"INSERT", "UPDATE"},
@@ -60,6 +66,7 @@ WORKER_WRITES = {
     "integrations_omnisend_outbox": {"INSERT", "UPDATE", "DELETE"},
     "integrations_omnisend_lanes": {"INSERT", "UPDATE", "DELETE"},
     "integrations_omnisend_workers": {"INSERT", "UPDATE", "DELETE"},
+    "integrations_omnisend_syncs": {"INSERT", "UPDATE"},
 }
 OTHER_THAN_SELECT = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 HIDDEN = {
@@ -226,6 +233,7 @@ def test_no_trigger_of_ours_is_on_a_table_where_it_could_be_called_with_others_r
             for done in ("deleted", "inserted", "updated")
         ],
         ("integrations_omnisend", "integrations_omnisend_merchant_deleted"),
+        ("integrations_omnisend", "integrations_omnisend_syncs_deleted"),
         ("integrations_omnisend_consents", "integrations_omnisend_consents_not_truncated"),
         ("integrations_omnisend_consents", "integrations_omnisend_consents_stay"),
         ("integrations_omnisend_outbox", "integrations_omnisend_wake_workers"),
@@ -268,7 +276,12 @@ def test_the_worker_can_touch_its_own_tables_and_no_other(conn: psycopg.Connecti
     authorizations = {
         ("omnisend_private.oauth_authorizations", privilege) for privilege in ("SELECT", "INSERT", "DELETE")
     }
-    assert set(held) == expected | copies | written_back | authorizations
+    told = {
+        (f"omnisend_private.{table}", privilege)
+        for table in ("told_items", "contact_watermarks")
+        for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
+    }
+    assert set(held) == expected | copies | written_back | authorizations | told
     looked_at = conn.execute(
         "select count(*) from pg_class where relkind = 'r' and relnamespace in ('public'::regnamespace, 'auth'::regnamespace)"
     ).fetchone()
