@@ -8,7 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from benchmarks import budget, clients, contest, drain, fairness, latency, memory, scaling, size, writers
+from benchmarks import (
+    backfill,
+    budget,
+    clients,
+    contest,
+    drain,
+    fairness,
+    latency,
+    memory,
+    refresh,
+    scaling,
+    size,
+    writers,
+)
 from benchmarks.report import Cell, table, this_machine, write
 
 Suite = Callable[[argparse.Namespace], Iterator[Cell]]
@@ -80,6 +93,17 @@ def run_clients(options: argparse.Namespace) -> Iterator[Cell]:
     return clients.cells(replace(settings, rounds=options.rounds or settings.rounds), say)
 
 
+def run_refresh(options: argparse.Namespace) -> Iterator[Cell]:
+    """A catalogue refreshed by a worker that is killed three times: memory, and what is missing (a minute; in full four)."""
+    return refresh.cells(refresh.Settings() if options.full else refresh.Settings(products=5_000), say)
+
+
+def run_backfill(options: argparse.Namespace) -> Iterator[Cell]:
+    """What live events notice of their own merchant's history being imported (half a minute; in full three)."""
+    short = backfill.Settings(orders=4_000, seconds=40)
+    return backfill.cells(backfill.Settings() if options.full else short, say)
+
+
 SUITES: dict[str, Suite] = {
     "writers": run_writers,
     "drain": run_drain,
@@ -91,6 +115,8 @@ SUITES: dict[str, Suite] = {
     "memory": run_memory,
     "budget": run_budget,
     "clients": run_clients,
+    "refresh": run_refresh,
+    "backfill": run_backfill,
 }
 
 
