@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from soldt_outbox.rows import OutboxRow
+from soldt_outbox.rows import Due, Kind, OutboxRow
 from tests.support.worker import Signals
 from tests.support.worker_rows import OTHER_SHOP, SHOP, ScriptedStore, row
 from worker import claiming
@@ -213,3 +213,24 @@ async def test_what_waiting_cannot_mend_ends_the_loop(bench: Bench) -> None:
     bench.store.on_claim = claim
     with pytest.raises(psycopg.errors.UndefinedTable):
         await _a_round(bench)
+
+
+async def test_no_more_batches_are_asked_for_while_many_are_in_hand() -> None:
+    """They take long; what is due beside them is claimed on."""
+    bench = Bench()
+    asked: list[Kind] = []
+
+    async def due() -> list[Due]:
+        return [Due(merchant_id=SHOP, kind=kind) for kind in (Kind.EVENT, Kind.BATCH)]
+
+    async def claim(due: Sequence[Due], **_: object) -> list[OutboxRow]:
+        asked.extend(one.kind for one in due)
+        bench.stopping.set()
+        return []
+
+    bench.store.due_merchants = due  # type: ignore[method-assign]
+    bench.store.claim = claim  # type: ignore[method-assign,assignment]
+    bench.holdings.take([row(kind=Kind.BATCH) for _ in range(claiming.MOST_BATCHES)], asked_at=0.0)
+    async with bench.running():
+        await asyncio.wait_for(bench.stopping.wait(), 5)
+    assert set(asked) == {Kind.EVENT}

@@ -1,6 +1,7 @@
 import asyncio
 from datetime import timedelta
 
+from soldt_outbox.rows import Kind
 from tests.support.worker_rows import SHOP, Clock, row
 from worker.holdings import Holdings
 
@@ -98,3 +99,14 @@ async def test_who_waits_for_fewer_unanswered_rows_is_woken_by_an_answer() -> No
     holdings.answered(first)
     await waiting
     assert len(holdings) == 2
+
+
+def test_batches_are_counted_apart_so_that_live_events_are_asked_for_beside_them() -> None:
+    holdings, clock = _holdings()
+    batch, event = row(kind=Kind.BATCH), row()
+    holdings.take([batch, event], asked_at=clock())
+    assert (holdings.batches, holdings.unanswered_in_all, holdings.unanswered[SHOP]) == (1, 1, 1)
+    holdings.answered(batch)
+    assert (holdings.batches, holdings.unanswered_in_all) == (0, 1)
+    holdings.answered(event)
+    assert (holdings.unanswered_in_all, holdings.unanswered[SHOP]) == (0, 0)
