@@ -42,7 +42,6 @@ CALLABLE = {
     f"public.omnisend_contact_changed{_CHANGED}": {"service_role", WORKER},
     f"omnisend_private.contact_changed{_CHANGED}": {"service_role", WORKER},
     "omnisend_private.consent_states(uuid[],text[],text[])": {WORKER},
-    "omnisend_private.ordering_key(uuid,text)": {WORKER},
     "omnisend_private.write_sync(bigint,integer)": {WORKER},
     "omnisend_private.sync_orders(bigint,bigint[])": {WORKER},
     "omnisend_private.note_unsubscribed(uuid,text,text,timestamp with time zone)": {WORKER},
