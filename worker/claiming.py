@@ -92,6 +92,7 @@ class Claimer:
         if merchant_id is None:
             self._scan_again_at = 0.0
         else:
+            self._lanes.something_changed(merchant_id)  # that it gave nothing a moment ago says nothing now
             self._turns.woken(merchant_id)
         self._woken.set()
 
@@ -174,7 +175,7 @@ class Claimer:
         self._most = max(LEAST_AHEAD * self._concurrency, min(wanted, MOST_AHEAD * self._concurrency))
 
     def _note(self, asked: Iterable[UUID], gave: Counter[UUID], share: int) -> None:
-        self._lanes.nothing_came(m for m in asked if m not in gave)
+        self._lanes.nothing_came(m for m in asked if m not in gave and not self._turns.heard_of(m))
         for merchant_id in gave:
             self._lanes.something_changed(merchant_id)
         self._turns.asked(asked, gave, share=share)

@@ -125,3 +125,22 @@ def test_nobody_who_stays_due_waits_for_ever(newcomers: list[set[int]], most: in
         turns.found(due(0, *others))
         waited = 0 if 0 in asked(turns, most) else waited + 1
         assert waited <= 2 * 13
+
+
+def test_who_is_heard_of_while_a_claim_is_under_way_is_asked_again() -> None:
+    turns = Turns()
+    turns.woken(shop(1))
+    merchants = turns.next(1, lambda _: True)
+    turns.woken(shop(1))  # the claim may have begun before this commit
+    turns.asked(merchants, Counter(), share=1)
+    assert asked(turns, 1, gave=0) == [1]
+    assert asked(turns, 1) == []
+
+
+def test_who_is_heard_of_while_a_scan_is_under_way_is_asked_although_it_found_nothing() -> None:
+    turns = Turns()
+    turns.woken(shop(1))
+    turns.found(due(2))
+    assert asked(turns, 2, gave=0) == [2, 1]
+    turns.found([])
+    assert len(turns) == 0
