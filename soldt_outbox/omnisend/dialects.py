@@ -72,7 +72,7 @@ V2026_03_15: Final = Dialect(
 )
 
 BEARER: Final = replace(V2026_03_15, auth_prefix="Bearer ")
-"""The dialect of access tokens, whatever OMNISEND_API_VERSION says: v5 knows keys alone (Omnisend's reference, OAuth)."""
+"""The dialect of access tokens, whatever OMNISEND_API_VERSION says: the current version. The reference of v5 has tokens too."""
 
 DIALECTS: Final = MappingProxyType({dialect.version: dialect for dialect in (V5, V2026_03_15)})
 """Every dialect by its version."""
