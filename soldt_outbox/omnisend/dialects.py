@@ -33,7 +33,7 @@ class Dialect:
     max_batch_items: int
     contact_id_field: str  # in answers about contacts
     status_changed_field: str  # of a contact's channel
-    welcome_message_field: str  # at the top of a contact in v5, in each identifier since
+    contact_welcome_field: str | None  # beside the identifiers, each of which has sendWelcomeMessage in both
 
     def auth_headers(self, api_key: str) -> list[tuple[str, str]]:
         """The headers that say who asks and in which version. The first one is secret."""
@@ -54,7 +54,7 @@ V5: Final = Dialect(
     max_batch_items=1_000,
     contact_id_field="contactID",
     status_changed_field="statusDate",
-    welcome_message_field="sendWelcomeEmail",
+    contact_welcome_field="sendWelcomeEmail",
 )
 
 V2026_03_15: Final = Dialect(
@@ -68,7 +68,7 @@ V2026_03_15: Final = Dialect(
     max_batch_items=100,
     contact_id_field="id",
     status_changed_field="statusChangedAt",
-    welcome_message_field="sendWelcomeMessage",
+    contact_welcome_field=None,
 )
 
 BEARER: Final = replace(V2026_03_15, auth_prefix="Bearer ")

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import V5, Dialect
+from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping.contact_details import contact_details
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES
 from soldt_outbox.omnisend.mapping.people import E164, Customer, customer
@@ -140,7 +140,7 @@ def map_contact(
     states = [(channel, address, consents.get((channel, address))) for channel, address in addresses]
     body = _encode(
         {"identifiers": [_identifier(row, *state, dialect) for state in states]}
-        | _welcome_at_the_top(row, states, dialect)
+        | _contact_welcome(row, states, dialect)
         | _details(name, payload, who, merchant)
     )
     if len(body) > MAX_BODY_BYTES:
@@ -183,9 +183,8 @@ def _identifier(
         "type": _IDENTIFIER_TYPES[channel],
         "id": address,
         "channels": {channel: {"status": status, dialect.status_changed_field: _status_changed(state)}},
+        "sendWelcomeMessage": _welcome(row, state),
     }
-    if not _welcomes_at_the_top(dialect):
-        found[dialect.welcome_message_field] = _welcome(row, state)
     if state is not None and status is Status.SUBSCRIBED:
         found["consent"] = _proof(state)
     return found
@@ -234,18 +233,18 @@ def _welcome(row: OutboxRow, state: ConsentState | None) -> bool:
     )
 
 
-def _welcomes_at_the_top(dialect: Dialect) -> bool:
-    """In v5 the contact has the field, and it is about e-mail alone; since then each identifier has its own."""
-    return dialect.version == V5.version
-
-
-def _welcome_at_the_top(
+def _contact_welcome(
     row: OutboxRow, states: list[tuple[Channel, str, ConsentState | None]], dialect: Dialect
 ) -> dict[str, bool]:
-    if not _welcomes_at_the_top(dialect):
+    """The contact's own word on it in v5, which is about e-mail.
+
+    Its reference has this field ("Create or update existing contact"), its guide ("How to: sync contacts") the identifiers'
+    one; both are sent and say the same, so that neither place is left to a default.
+    """
+    if dialect.contact_welcome_field is None:
         return {}
     of_email = (state for channel, _, state in states if channel is Channel.EMAIL)
-    return {dialect.welcome_message_field: any(_welcome(row, state) for state in of_email)}
+    return {dialect.contact_welcome_field: any(_welcome(row, state) for state in of_email)}
 
 
 def _details(
