@@ -36,20 +36,13 @@ class Wire:
         await (await self.client(dialect)).send(request, credential)
         return self.recorder.sent[-1]
 
-    def judged(self) -> set[tuple[str, str]]:
-        """What the stand-in found in the last request: (code, path)."""
-        return {(found.code, found.path) for found in self.standin.received()[-1].findings}
-
     def check(self, expected: Expectation) -> None:
         """That the last request is as expected, and that the stand-in, which read the documentation too, agrees."""
-        sent = self.recorder.sent[-1]
+        sent, judged = self.recorder.sent[-1], self.standin.received()[-1].findings
         complaints = differences(sent, expected)
+        complaints += [f"the stand-in: {one.path} {one.message} ({one.severity})" for one in judged]
         if sent.status != expected.answer:
             complaints.append(f"it was answered {sent.status} and should be answered {expected.answer}")
-        if (judged := self.judged()) != expected.findings:
-            complaints.append(
-                f"the stand-in found {sorted(judged)} and should find {sorted(expected.findings)}"
-            )
         assert not complaints, "\n".join([*complaints, f"documented at {' '.join(expected.source)}"])
 
 

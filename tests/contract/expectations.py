@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One file. ``headers`` by name in lower case, None for one that must not be sent; ``findings`` are (code, path)."""
+    """One file. ``headers`` by name in lower case, None for one that must not be sent; ``answer`` is the documented status."""
 
     source: list[str]
     method: str
@@ -26,7 +26,6 @@ class Expectation:
     headers: dict[str, str | None]
     body: Any
     answer: int
-    findings: set[tuple[str, str]]
 
 
 def files() -> list[str]:
@@ -38,7 +37,6 @@ def expectation(name: str, **known: str) -> Expectation:
     """The one at ``name``; ``{credential}`` and whatever else cannot stand in a file is filled in from ``known``."""
     read = _filled(json.loads((HERE / f"{name}.json").read_text("utf-8"), parse_float=Decimal), known)
     request = read["request"]
-    assert all(finding["why"] for finding in read.get("findings", ()))
     return Expectation(
         source=read["source"],
         method=request["method"],
@@ -47,7 +45,6 @@ def expectation(name: str, **known: str) -> Expectation:
         headers={header.lower(): value for header, value in request["headers"].items()},
         body=request.get("body"),
         answer=read["answer"],
-        findings={(finding["code"], finding["path"]) for finding in read.get("findings", ())},
     )
 
 

@@ -25,7 +25,6 @@ def wanted(body: Any = None, query: dict[str, str] | None = None, **headers: str
         headers=headers,
         body=body,
         answer=202,
-        findings=set(),
     )
 
 
