@@ -17,6 +17,9 @@ from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.syncs import Sync, SyncMode, Syncs
 
 LOOK_AGAIN_S: Final = 0.5
+_SMOOTHING: Final = (
+    0.05  # how much one look weighs in the pace: batches end in bursts, and ten seconds even them out
+)
 
 Report = Callable[[Sync, float], None]
 """Told how a sync stands, and how many items a second are done."""
@@ -60,13 +63,18 @@ async def write_all(syncs: Syncs, sync: Sync, report: Report) -> None:
 
 
 async def watch(syncs: Syncs, sync: Sync, report: Report) -> Sync:
-    """Follow a sync to its end."""
-    started, first = time.monotonic(), sync.done
+    """Follow a sync to its end. Its pace is told from the first item on that is done: before it, workers may not have begun."""
+    looked, done = time.monotonic(), sync.done
+    pace = 0.0
     while not sync.over:
         await asyncio.sleep(LOOK_AGAIN_S)
         await syncs.finish()
         sync = await syncs.get(sync.id) or sync
-        report(sync, (sync.done - first) / (time.monotonic() - started))
+        now = time.monotonic()
+        latest = (sync.done - done) / (now - looked)
+        pace = latest if pace == 0.0 else pace + (latest - pace) * _SMOOTHING
+        looked, done = now, sync.done
+        report(sync, pace)
     return sync
 
 
