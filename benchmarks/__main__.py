@@ -94,12 +94,12 @@ def run_clients(options: argparse.Namespace) -> Iterator[Cell]:
 
 
 def run_refresh(options: argparse.Namespace) -> Iterator[Cell]:
-    """A catalogue refreshed by a worker that is killed three times: memory, and what is missing (a minute; in full four)."""
+    """A catalogue refreshed by a worker that is killed three times: memory, and what is missing (about a minute)."""
     return refresh.cells(refresh.Settings() if options.full else refresh.Settings(products=5_000), say)
 
 
 def run_backfill(options: argparse.Namespace) -> Iterator[Cell]:
-    """What live events notice of their own merchant's history being imported (half a minute; in full three)."""
+    """What live events notice of their own merchant's history being imported (a minute; in full three)."""
     short = backfill.Settings(orders=4_000, seconds=40)
     return backfill.cells(backfill.Settings() if options.full else short, say)
 

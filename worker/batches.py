@@ -40,6 +40,7 @@ from worker import batch_records as records
 from worker import outcomes
 from worker.contact_polling import ContactPolling
 from worker.sending import Ask, UnderWay
+from worker.settling import PASSING
 from worker.shops import Shop
 
 LONGEST_LOOK: Final = timedelta(seconds=60)
@@ -80,8 +81,10 @@ class Batches:
                     return await self._polling.deliver(attempt, shop, ask)
                 case _:
                     assert_never(name)
-        except psycopg.Error as error:
-            return outcomes.of_failed_reading(attempt.ended(), error, policy=self._policy, rng=self._rng)
+        except PASSING as error:
+            return outcomes.of_interrupted_look_up(attempt.ended(), error, policy=self._policy, rng=self._rng)
+        except psycopg.Error:
+            return outcomes.of_failed_look_up(row, "what a batch is to hold")
 
     # -- submitting
 

@@ -43,7 +43,7 @@ _PERMISSIONS: Final = {
     Kind.CONTACT: needed_scope(Kind.CONTACT).value,
     Kind.PRODUCT: needed_scope(Kind.PRODUCT).value,
     Kind.CATEGORY: needed_scope(Kind.CATEGORY).value,
-    Kind.BATCH: "the permission to write what is sent in batches (contacts.write, products.write or events.write)",
+    Kind.BATCH: "to write and to read what is sent in batches (contacts, products or events: .write and .read)",
 }
 
 
@@ -125,13 +125,6 @@ def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outc
     return settled(attempt, Verdict.DELIVERED, healthy=True, follow_ups=follow_ups)
 
 
-def with_more(
-    outcome: Outcome, *, records: tuple[Record, ...] = (), follow_ups: tuple[FollowUp, ...] = ()
-) -> Outcome:
-    """What else is written when it is settled."""
-    return msgspec.structs.replace(outcome, records=records, follow_ups=follow_ups)
-
-
 def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
     """The key may send events and not this: the merchant's events go on."""
     kind = attempt.row.kind
@@ -142,6 +135,13 @@ def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
         counted=False,
         forbidden=_forbidden(kind, _PERMISSIONS[kind]),
     )
+
+
+def with_more(
+    outcome: Outcome, *, records: tuple[Record, ...] = (), follow_ups: tuple[FollowUp, ...] = ()
+) -> Outcome:
+    """What else is written when it is settled."""
+    return msgspec.structs.replace(outcome, records=records, follow_ups=follow_ups)
 
 
 def _forbidden(kind: Kind, needed: str) -> str:
@@ -234,10 +234,10 @@ def of_unreadable_answer(attempt: Attempt, what: str, *, policy: RetryPolicy, rn
     return _later(attempt, f"Omnisend's answer does not say {what}", policy=policy, rng=rng)
 
 
-def of_failed_reading(
+def of_interrupted_look_up(
     attempt: Attempt, error: Exception, *, policy: RetryPolicy, rng: random.Random
 ) -> Outcome:
-    """The shop's data could not be read: a revoked right, a missing table, a database out of reach."""
+    """The database went away, or took too long, while the shop's data were read."""
     words = f"the shop's data could not be read ({type(error).__name__})"
     wait = policy.next_wait(attempt.row.attempts, rng)
     if wait is None:
