@@ -13,7 +13,7 @@ import typer
 from cli.session import JsonOption, MerchantNeeded, load_settings, outbox, run
 from cli.terminal import Exit, Failure, Progress, answer, answer_json, duration, instant, progress, say
 from soldt_outbox.administration.merchants import Merchant, find_merchant
-from soldt_outbox.administration.syncing import begin, watch, write_all
+from soldt_outbox.administration.syncing import Report, begin, watch, write_all
 from soldt_outbox.omnisend.batches import Resource
 from soldt_outbox.settings import Settings
 from soldt_outbox.syncs import Sending, Sync, SyncMode, Syncs, SyncState
@@ -235,7 +235,7 @@ def _say_what_holds_it_up(sending: Sending) -> None:
         )
 
 
-def _reporter(task: _Task, word: Progress) -> Any:
+def _reporter(task: _Task, word: Progress) -> Report:
     def report(sync: Sync, pace: float) -> None:
         rejected = f", {sync.items_rejected:,} rejected" if sync.items_rejected else ""
         if sync.state is SyncState.WRITING:

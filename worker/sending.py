@@ -193,8 +193,8 @@ class Sender:
     ) -> Answer | Outcome:
         """Omnisend's answer where it took the request, or the other one that it asked for; else how the attempt ended.
 
-        ``shown`` is what the log holds of a request that is no event's. An answer with a status that is ``expected`` is
-        returned whatever it means.
+        ``shown`` is what the log holds of the request, where its kind does not say. An answer with a status that is
+        ``expected`` is returned whatever it means.
         """
         attempt.log = {
             "event_id": request.event_id,

@@ -21,6 +21,7 @@ class Scope(StrEnum):
     BRANDS_WRITE = "brands.write"
     CONTACTS_READ = "contacts.read"
     CONTACTS_WRITE = "contacts.write"
+    EVENTS_READ = "events.read"
     EVENTS_WRITE = "events.write"
     PRODUCTS_READ = "products.read"
     PRODUCTS_WRITE = "products.write"
@@ -35,7 +36,11 @@ class Reading(StrEnum):
 
 
 SHOP_MINIMUM: Final = tuple(Scope)
-"""What a shop's connection asks for: the seven that Omnisend's own WordPress plugin asks for, in its order."""
+"""What a shop's connection asks for.
+
+The seven that Omnisend's own WordPress plugin asks for, in its order, and events.read: a batch needs the scope of what it
+holds, and to follow one of events to its end is to read (OpenAPI file of batches).
+"""
 
 WHAT_FOR: Final = MappingProxyType(
     {
@@ -43,6 +48,7 @@ WHAT_FOR: Final = MappingProxyType(
         Scope.BRANDS_WRITE: "telling Omnisend which platform the shop is on",
         Scope.CONTACTS_READ: "reading who unsubscribed at Omnisend",
         Scope.CONTACTS_WRITE: "contacts and their consent",
+        Scope.EVENTS_READ: "following an import of orders to its end",
         Scope.EVENTS_WRITE: "carts, checkouts and orders",
         Scope.PRODUCTS_READ: "comparing the catalogue",
         Scope.PRODUCTS_WRITE: "products and categories",

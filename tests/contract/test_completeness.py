@@ -19,6 +19,7 @@ from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
 from soldt_outbox.rows import Kind
 from tests.contract.examples import EXAMPLES
 from tests.contract.expectations import expectation, files
+from tests.contract.test_batches import BATCHES
 
 BEARER_FILES = {"bearer/order_placed", "bearer/current_brand"}
 OAUTH_FILES = {
@@ -31,6 +32,7 @@ OAUTH_FILES = {
         "token_revoked",
     )
 }
+OF_BATCHES = (*BATCHES, "batch_progress", "batch_items", "contacts_changed")
 VERSIONS = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 
 
@@ -42,6 +44,9 @@ BUILT = {
     ("soldt_outbox.omnisend.mapping.catalogue", "PUT"): {"product_replaced"},
     ("soldt_outbox.omnisend.mapping.catalogue", "PATCH"): {"category_renamed"},
     ("soldt_outbox.omnisend.mapping.catalogue", "DELETE"): {"product_deleted", "category_deleted"},
+    ("soldt_outbox.omnisend.batches", "POST"): set(BATCHES),
+    ("soldt_outbox.omnisend.batches", "GET"): {"batch_progress", "batch_items"},
+    ("soldt_outbox.omnisend.contact_pages", "GET"): {"contacts_changed"},
 }
 """Which module of the library builds requests of which method, and where an expectation has one of them."""
 
@@ -76,7 +81,8 @@ def recorded(folder: str) -> set[str]:
 
 
 def test_every_file_is_compared_with_a_request_and_every_request_with_a_file():
-    of_dialects = {f"{version}/{name}" for version in DIALECTS for name in (*EXAMPLES, "current_brand")}
+    names = (*EXAMPLES, *OF_BATCHES, "current_brand")
+    of_dialects = {f"{version}/{name}" for version in DIALECTS for name in names}
     assert set(files()) == of_dialects | BEARER_FILES | OAUTH_FILES
 
 

@@ -53,8 +53,8 @@ def test_of_an_api_key_nothing_is_known_to_be_missing():
     assert missing_scopes([], [Kind.EVENT]) == (Scope.EVENTS_WRITE,)
 
 
-def test_a_shop_asks_for_what_omnisends_own_plugin_asks_for():
-    asked = "brands.read brands.write contacts.read contacts.write events.write products.read products.write"
+def test_a_shop_asks_for_what_omnisends_own_plugin_asks_for_and_for_following_an_import():
+    asked = "brands.read brands.write contacts.read contacts.write events.read events.write products.read products.write"
     assert " ".join(SHOP_MINIMUM) == asked
     assert set(WHAT_FOR) == set(Scope)
     assert lacking([], SHOP_MINIMUM) == SHOP_MINIMUM
