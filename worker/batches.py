@@ -17,6 +17,7 @@ import psycopg
 
 from soldt_outbox.backoff import RetryPolicy
 from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.oauth.scopes import batch_uses, missing_scopes
 from soldt_outbox.omnisend.answers import Answer
 from soldt_outbox.omnisend.batches import (
     BatchRow,
@@ -74,9 +75,14 @@ class Batches:
         try:
             match name:
                 case BatchRow.SUBMIT:
-                    return await self._submit(attempt, read_payload(row.payload, Chunk), shop, ask)
+                    chunk = read_payload(row.payload, Chunk)
+                    lacking = _not_granted(row, chunk.resource, shop)
+                    return lacking or await self._submit(attempt, chunk, shop, ask)
                 case BatchRow.FOLLOW:
-                    return await self._follow(attempt, read_payload(row.payload, Sent), shop, ask)
+                    sent = read_payload(row.payload, Sent)
+                    return _not_granted(row, sent.resource, shop) or await self._follow(
+                        attempt, sent, shop, ask
+                    )
                 case BatchRow.POLL:
                     return await self._polling.deliver(attempt, shop, ask)
                 case _:
@@ -202,6 +208,12 @@ class Batches:
 
     def _unreadable(self, attempt: UnderWay, what: str) -> Outcome:
         return outcomes.of_unreadable_answer(attempt.ended(), what, policy=self._policy, rng=self._rng)
+
+
+def _not_granted(row: OutboxRow, resource: Resource, shop: Shop) -> Outcome | None:
+    """Where a token lacks what the batch, or following it, needs: the merchant's other batches go on."""
+    missing = missing_scopes(shop.scopes, batch_uses(resource.kind))
+    return outcomes.of_ungranted_batch(row, missing) if missing else None
 
 
 def _wanted(row: OutboxRow, batch: Chunk | Sent, ids: Sequence[str], shop: Shop) -> Wanted:

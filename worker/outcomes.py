@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
@@ -28,6 +29,7 @@ from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseRe
 BLOCKED_FOR: Final = timedelta(minutes=15)
 RETIRED_FOR: Final = timedelta(minutes=15)  # after a 410: then one row of a merchant goes out to see
 LOOK_AGAIN_IN: Final = timedelta(minutes=5)  # for an operator to notice the warning
+ASK_FOR_SCOPE_IN: Final = timedelta(hours=1)  # granting it takes a person
 TOKEN_FOR: Final = timedelta(seconds=30)  # as long as the lease under which a token is refreshed
 CREDENTIAL_FOR: Final = timedelta(minutes=5)  # shorter: nothing is asked of Omnisend
 
@@ -184,6 +186,12 @@ def of_retired_dialect(row: OutboxRow, remaining: timedelta) -> Outcome:
         counted=False,
         pause=_retirement(remaining),
     )
+
+
+def of_ungranted_batch(row: OutboxRow, missing: Sequence[Scope]) -> Outcome:
+    """The token was not granted what this batch needs; batches of other things go on."""
+    error = f"{PauseReason.FORBIDDEN}: {', '.join(missing)} was not granted: connect again and grant it; this waits"
+    return Outcome(row=row, verdict=Verdict.RETRY, retry_in=ASK_FOR_SCOPE_IN, counted=False, error=error)
 
 
 def of_transport_error(

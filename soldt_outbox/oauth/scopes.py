@@ -31,7 +31,8 @@ class Reading(StrEnum):
     """What is read of Omnisend, where rows (``Kind``) are what is written to it."""
 
     BRAND = "brand"  # connect: which brand a credential opens
-    CONTACTS = "contacts"  # who unsubscribed there
+    CONTACTS = "contacts"  # who unsubscribed there; how far a batch of contacts is
+    EVENTS = "events"  # how far a batch of events is
     PRODUCTS = "products"  # products and categories that are there already
 
 
@@ -57,11 +58,11 @@ WHAT_FOR: Final = MappingProxyType(
 """What does not work where a scope is missing, for people."""
 
 
-def needed_scope(use: Kind | Reading, *, batched: Kind | None = None) -> Scope:  # noqa: PLR0911 - a table
-    """The scope that a row of a kind, or a reading, needs; a batch needs that of what is ``batched``.
+def needed_scope(use: Kind | Reading) -> Scope:  # noqa: PLR0911 - a table
+    """The scope that a row of a kind, or a reading, needs.
 
     There are no scopes of orders and carts, which are events; categories go under the products'.
-    Raises ``ValueError`` for a batch of which it is not said what it holds.
+    Raises ``ValueError`` for a batch: what it needs, ``batch_uses`` says of what it holds.
     """
     match use:
         case Kind.EVENT:
@@ -71,17 +72,32 @@ def needed_scope(use: Kind | Reading, *, batched: Kind | None = None) -> Scope: 
         case Kind.PRODUCT | Kind.CATEGORY:
             return Scope.PRODUCTS_WRITE
         case Kind.BATCH:
-            if batched is None or batched is Kind.BATCH:
-                raise ValueError("a batch needs the scope of what it holds: say which kind that is")
-            return needed_scope(batched)
+            raise ValueError("a batch needs the scopes of what it holds: ask batch_uses")
         case Reading.BRAND:
             return Scope.BRANDS_READ
         case Reading.CONTACTS:
             return Scope.CONTACTS_READ
+        case Reading.EVENTS:
+            return Scope.EVENTS_READ
         case Reading.PRODUCTS:
             return Scope.PRODUCTS_READ
         case _:
             assert_never(use)
+
+
+def batch_uses(batched: Kind) -> tuple[Kind | Reading, ...]:
+    """What sending a batch of a kind, and following it to its end, comes to."""
+    match batched:
+        case Kind.EVENT:
+            return batched, Reading.EVENTS
+        case Kind.CONTACT:
+            return batched, Reading.CONTACTS
+        case Kind.PRODUCT | Kind.CATEGORY:
+            return batched, Reading.PRODUCTS
+        case Kind.BATCH:
+            raise ValueError("a batch holds no batches")
+        case _:
+            assert_never(batched)
 
 
 def missing_scopes(granted: Iterable[str] | None, uses: Iterable[Kind | Reading]) -> tuple[Scope, ...]:

@@ -19,7 +19,7 @@ from soldt_outbox.omnisend.answers import Answer
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES, ORIGIN
 from soldt_outbox.redaction import contact_hash, scrub
-from soldt_outbox.rows import OmnisendRequest, Unreadable
+from soldt_outbox.rows import Kind, OmnisendRequest, Unreadable
 
 BATCHES_PATH: Final = "/batches"
 MAX_ROUNDS: Final = 5  # how often an item is sent in all before it is given up
@@ -41,6 +41,21 @@ class Resource(StrEnum):
     def endpoint(self) -> str:
         """Omnisend's name for what the items are: of orders their events."""
         return "events" if self is Resource.ORDERS else self.value
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of row that tells of one item alone."""
+        match self:
+            case Resource.PRODUCTS:
+                return Kind.PRODUCT
+            case Resource.CATEGORIES:
+                return Kind.CATEGORY
+            case Resource.CONTACTS:
+                return Kind.CONTACT
+            case Resource.ORDERS:
+                return Kind.EVENT
+            case _:
+                assert_never(self)
 
 
 class BatchRow(StrEnum):

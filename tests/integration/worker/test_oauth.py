@@ -18,9 +18,12 @@ from soldt_outbox.oauth.client import OAuthClient
 from soldt_outbox.oauth.connecting import begin_authorization, complete_authorization
 from soldt_outbox.oauth.protocol import OAuthApp
 from soldt_outbox.oauth.scopes import Scope
+from soldt_outbox.omnisend.batches import Resource
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import BEARER
 from tests.support.selling import reprice
+from tests.support.shop import place
+from tests.support.syncing import start
 from tests.support.worker import Fleet, Scene, cart
 
 CLIENT_ID = "soldt"
@@ -149,6 +152,23 @@ async def test_what_was_not_granted_is_named_before_omnisend_is_asked(scene: Sce
     assert [one for one in scene.omnisend.received() if "products" in one.path] == []
     (told,) = [log["error"] for log in scene.logs() if log["kind"] == "lane"]
     assert "products.write" in told
+
+
+async def test_a_batch_of_what_was_not_granted_waits_and_names_it(scene: Scene) -> None:
+    granted = Granted(scene)
+    await granted.connect((Scope.BRANDS_READ, Scope.EVENTS_WRITE, Scope.PRODUCTS_READ, Scope.PRODUCTS_WRITE))
+    with scene.database.connect() as conn:
+        place(conn)
+    await start(scene, Resource.CONTACTS)
+    await start(scene, Resource.PRODUCTS)
+    async with granted.workers() as fleet:
+        await fleet.reached("retry")
+        await fleet.reached("delivered", 2)  # the order, and the batch of products
+    assert [one.path for one in scene.omnisend.received() if "batches" in one.path] != []
+    waiting = [row for row in scene.outbox() if row["state"] == "pending" and row["name"] == "batch_submit"]
+    assert {row["last_error"] for row in waiting} == {
+        "FORBIDDEN: contacts.read, contacts.write was not granted: connect again and grant it; this waits"
+    }
 
 
 async def test_a_worker_that_knows_no_app_leaves_such_a_shops_rows_and_says_why(

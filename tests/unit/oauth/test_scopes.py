@@ -5,6 +5,7 @@ from soldt_outbox.oauth.scopes import (
     WHAT_FOR,
     Reading,
     Scope,
+    batch_uses,
     lacking,
     missing_scopes,
     needed_scope,
@@ -22,6 +23,7 @@ from soldt_outbox.rows import Kind
         (Reading.BRAND, "brands.read"),
         (Reading.CONTACTS, "contacts.read"),
         (Reading.PRODUCTS, "products.read"),
+        (Reading.EVENTS, "events.read"),
     ],
 )
 def test_what_each_use_needs(use, scope):
@@ -29,14 +31,16 @@ def test_what_each_use_needs(use, scope):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.BATCH])
-def test_a_batch_needs_what_it_holds(kind):
-    assert needed_scope(Kind.BATCH, batched=kind) is needed_scope(kind)
+def test_a_batch_needs_what_it_holds_and_to_read_it(kind):
+    needed = missing_scopes([], batch_uses(kind))
+    assert set(needed) == {needed_scope(kind), Scope(needed_scope(kind).replace(".write", ".read"))}
 
 
-@pytest.mark.parametrize("batched", [None, Kind.BATCH])
-def test_a_batch_of_nobody_knows_what_is_refused(batched):
-    with pytest.raises(ValueError, match="say which kind"):
-        needed_scope(Kind.BATCH, batched=batched)
+def test_a_batch_of_nobody_knows_what_is_refused():
+    with pytest.raises(ValueError, match="batch_uses"):
+        needed_scope(Kind.BATCH)
+    with pytest.raises(ValueError, match="holds no batches"):
+        batch_uses(Kind.BATCH)
 
 
 def test_what_is_missing_is_named_once_and_in_order():
