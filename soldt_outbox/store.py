@@ -382,28 +382,12 @@ class _Said(msgspec.Struct, omit_defaults=True, kw_only=True):
             self.code, self.detail, self.credential = broken.reason, broken.message, broken.credential
 
 
-class _Following(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A record of ``follow_up``'s ``rows``."""
-
-    after_id: int
-    kind: Kind
-    name: str
-    dedup_key: str
-    payload: dict[str, Any]
-    occurred_at: datetime
-    time_to_live: timedelta
-    ordered_by: str | None = None
-    wait: timedelta | None = None
-
-
 def _follow_ups(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     leading = [outcome for outcome in outcomes if outcome.follow_ups]
     return {
-        "held": _records(_Held(id=o.row.id, token=o.row.lease_token) for o in leading),
+        "held": _records({"id": o.row.id, "token": o.row.lease_token} for o in leading),
         "rows": _records(
-            _Following(after_id=o.row.id, **msgspec.structs.asdict(row))
-            for o in leading
-            for row in o.follow_ups
+            {"after_id": o.row.id} | msgspec.structs.asdict(row) for o in leading for row in o.follow_ups
         ),
     }
 
@@ -415,12 +399,7 @@ def _other_records(outcomes: Iterable[Outcome]) -> list[Statement]:
         held = {"after_id": outcome.row.id, "token": outcome.row.lease_token}
         for record in outcome.records:
             by_statement[record.by].append(held | record.fields)
-    return [(name, {"rows": json_dumps(rows).decode()}) for name, rows in sorted(by_statement.items())]
-
-
-class _Held(msgspec.Struct):
-    id: int
-    token: UUID
+    return [(name, {"rows": _records(rows)}) for name, rows in sorted(by_statement.items())]
 
 
 def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
@@ -430,7 +409,7 @@ def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
     return grouped
 
 
-def _records(records: Iterable[msgspec.Struct]) -> str:
+def _records(records: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
     """A JSON list for ``jsonb_to_recordset``: one parameter, whatever the number of records and of their fields."""
     return json_dumps(list(records)).decode()
 
