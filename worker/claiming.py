@@ -92,7 +92,7 @@ class Claimer:
         if merchant_id is None:
             self._scan_again_at = 0.0
         else:
-            self._lanes.something_changed(merchant_id)  # that it gave nothing a moment ago says nothing now
+            self._lanes.woken(merchant_id)
             self._turns.woken(merchant_id)
         self._woken.set()
 

@@ -90,6 +90,15 @@ class Lanes:
         """A row of this merchant was claimed or settled: the next one in order may go."""
         self._cooling.pop(merchant_id, None)
 
+    def woken(self, merchant_id: UUID) -> None:
+        """An event of this merchant was just committed: that it gave nothing a moment ago says nothing now.
+
+        Once: where it gives nothing again it is out of budget, say, and its commits must not be a claim each.
+        """
+        _, wait = self._cooling.get(merchant_id, (0.0, 0.0))
+        if 0.0 < wait <= _COOL_FIRST_S:
+            self._cooling[merchant_id] = (self._clock(), wait)
+
     def is_cooling(self, merchant_id: UUID) -> bool:
         """Whether asking for this merchant again would be too soon."""
         cooling = self._cooling.get(merchant_id)

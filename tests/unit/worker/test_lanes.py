@@ -89,3 +89,18 @@ def test_merchants_asked_long_ago_are_forgotten() -> None:
     clock.forward(60)
     assert not lanes.is_cooling(SHOP)
     assert not lanes._cooling
+
+
+def test_a_wake_up_ends_the_first_wait_of_a_merchant_that_gave_nothing_and_no_longer_one() -> None:
+    clock = Clock()
+    lanes = Lanes(clock)
+    lanes.nothing_came([SHOP])
+    lanes.woken(SHOP)
+    assert not lanes.is_cooling(SHOP)
+    lanes.nothing_came([SHOP])
+    for _ in range(3):
+        lanes.woken(SHOP)
+        assert lanes.is_cooling(SHOP)
+    lanes.something_changed(SHOP)
+    lanes.woken(SHOP)
+    assert not lanes.is_cooling(SHOP)
