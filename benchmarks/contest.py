@@ -78,10 +78,21 @@ def _measure(settings: Settings, say: Say) -> _Rates:
         rates: _Rates = {key: [] for key in contestants}
         for number in range(1, settings.rounds + 1):
             for key in contestants if number % 2 else reversed(contestants):
-                drained = contestants[key]()
-                rates[key].append(drained.rate)
-                say(f"contest {number}/{settings.rounds}: {_words(key)}: {drained.rate:,.0f} rows/s")
+                rate = _rate_of(contestants[key], may_stall=isinstance(key, _PeerRun))
+                rates[key].append(rate)
+                said = f"{rate:,.0f} rows/s" if rate else "did not finish"
+                say(f"contest {number}/{settings.rounds}: {_words(key)}: {said}")
     return rates
+
+
+def _rate_of(contestant: Callable[[], Drained], *, may_stall: bool) -> float:
+    """Rows per second; 0 of a peer that does not get through, which must not end the others' contest."""
+    try:
+        return contestant().rate
+    except TimeoutError:
+        if not may_stall:
+            raise
+        return 0.0
 
 
 def _contestants(sink: AtSink, file: Path, rows: int) -> dict[object, Callable[[], Drained]]:
@@ -119,6 +130,8 @@ def _against(peer: Peer, client: Client, rates: _Rates, settings: Settings) -> C
     """One process of ours, one of theirs in the setting that was fastest."""
     runs = _runs(rates, peer, client)
     best = _fastest(rates, [run for run in runs if run.setting.processes == 1])
+    if not all(rates[best]):
+        return _without(peer, client, settings, f"{peer.name} did not finish in every round: {_words(best)}")
     name = _name(f"{_words(1)} / {peer.name} {_CLIENTS[client]}", settings)
     return _cell(name, rates, (1, best), bar=_BARS.get((peer, client)), tried=runs)
 
@@ -150,12 +163,17 @@ def _cell(
 
 
 def _skipped(peer: Peer, client: Client, settings: Settings) -> Cell:
+    return _without(peer, client, settings, f"SKIPPED: {peer.name} is not installed. {HOW_TO_GET_PEERS}")
+
+
+def _without(peer: Peer, client: Client, settings: Settings, note: str) -> Cell:
+    """A cell with no figure, and why."""
     return Cell(
         name=_name(f"{_words(1)} / {peer.name} {_CLIENTS[client]}", settings),
         value=None,
         bar=_BARS.get((peer, client)),
         against="durable embedded PostgreSQL, the sink",
-        note=f"SKIPPED: {peer.name} is not installed. {HOW_TO_GET_PEERS}",
+        note=note,
     )
 
 
