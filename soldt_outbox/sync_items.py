@@ -21,14 +21,15 @@ from soldt_outbox.omnisend.batches import Item, Resource, item
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping import (
     contact_identifiers,
+    line_item_products,
     map_category,
     map_contact,
     map_event,
     map_product,
-    product_ids,
     read_consents,
 )
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection
+from soldt_outbox.omnisend.mapping.ids import row_number
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
 from soldt_outbox.store import Store
 
@@ -40,8 +41,6 @@ _EVENTS: Final = {
     "5": EventName.ORDER_REFUNDED,
 }
 """An order's events by their place in the names of items (``omnisend_private.sync_ids``)."""
-
-_MAX_BIGINT_DIGITS: Final = 18
 
 
 _AT_ONCE: Final = 50  # items mapped without letting the loop go: some milliseconds
@@ -153,7 +152,7 @@ class SyncItems:
         return SyncState(canceled=rows[0]["state"] == "canceled", delta=rows[0]["mode"] == "delta")
 
     async def _products(self, wanted: Wanted) -> Found:
-        pairs = [(wanted.row.merchant_id, int(one)) for one in wanted.ids if _is_number(one)]
+        pairs = [(wanted.row.merchant_id, number) for number in _numbers(wanted.ids)]
         products = (await self._catalogue.products(pairs)).get(wanted.row.merchant_id, {})
         found = Found(gone=[one for one in wanted.ids if one not in products])
         calls: dict[str, _Mapping] = {}
@@ -171,7 +170,7 @@ class SyncItems:
         return found
 
     async def _categories(self, wanted: Wanted) -> Found:
-        pairs = [(wanted.row.merchant_id, int(one)) for one in wanted.ids if _is_number(one)]
+        pairs = [(wanted.row.merchant_id, number) for number in _numbers(wanted.ids)]
         collections = (await self._catalogue.collections(pairs)).get(wanted.row.merchant_id, {})
         found = Found(gone=[one for one in wanted.ids if one not in collections])
         calls: dict[str, _Mapping] = {
@@ -231,20 +230,15 @@ class SyncItems:
         return found
 
     async def _orders(self, wanted: Wanted, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        numbers = sorted({int(one) for one in ids if _is_number(one)})
-        rows = await self._database.run("sync_orders", {"sync": wanted.sync, "orders": numbers})
+        orders = sorted(set(_numbers(ids)))
+        rows = await self._database.run("sync_orders", {"sync": wanted.sync, "orders": orders})
         return {str(row["order_id"]): row for row in rows}
 
     async def _line_items(self, rows: Iterable[OutboxRow]) -> Mapping[str, CatalogueProduct]:
-        wanted = {
-            (row.merchant_id, int(product))
-            for row in rows
-            for product in product_ids(row)
-            if _is_number(product)
-        }
+        wanted = line_item_products(rows)
         if not wanted or not await self._store.catalogue_granted():
             return {}
-        found = await self._store.catalogue(sorted(wanted, key=str))
+        found = await self._store.catalogue(wanted)
         return next(iter(found.values()), {})
 
 
@@ -293,5 +287,6 @@ def _contact_payload(item_id: str, orders: Mapping[str, Mapping[str, Any]]) -> A
     return {"email" if "@" in named else "phone": named}
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MAX_BIGINT_DIGITS
+def _numbers(ids: Iterable[str]) -> list[int]:
+    """Those of ``ids`` that can be a row's."""
+    return [number for one in ids if (number := row_number(one)) is not None]

@@ -9,7 +9,14 @@ from uuid import UUID
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import EventName
 from soldt_outbox.following import contact_of_order, ordered_products
-from soldt_outbox.omnisend.mapping import map_category, map_contact, map_event, map_product
+from soldt_outbox.omnisend.mapping import (
+    changed_collection,
+    changed_product,
+    map_category,
+    map_contact,
+    map_event,
+    map_product,
+)
 from soldt_outbox.rows import FollowUp, Kind, OmnisendRequest, OutboxRow, Skip, Unreadable
 from worker.shops import Shop
 from worker.surroundings import Surroundings
@@ -33,23 +40,28 @@ def request_for(row: OutboxRow, shop: Shop, around: Surroundings) -> OmnisendReq
         case Kind.EVENT:
             return map_event(row, merchant, around.line_items.get(row.merchant_id, {}), dialect)
         case Kind.CONTACT:
-            consents = _of(around.consents, row, "who agreed to be written to")
-            return map_contact(row, merchant, consents or {}, dialect)
+            if around.consents is None:
+                raise NotLookedUp("who agreed to be written to")
+            return map_contact(row, merchant, around.consents.get(row.merchant_id, {}), dialect)
         case Kind.PRODUCT:
-            return map_product(row, merchant, _of(around.products, row, "the shop's products") or {}, dialect)
+            changed_product(row)  # one that names none was not looked up, and is rejected
+            return map_product(row, merchant, _of(around.products, row, "the shop's products"), dialect)
         case Kind.CATEGORY:
-            collections = _of(around.collections, row, "the shop's collections")
-            return map_category(row, merchant, collections or {}, dialect)
+            changed_collection(row)
+            return map_category(
+                row, merchant, _of(around.collections, row, "the shop's collections"), dialect
+            )
         case Kind.BATCH:
             raise PayloadRejected("name", "is no batch that this worker knows")
         case _:
             assert_never(row.kind)
 
 
-def _of(known: Mapping[UUID, _Known] | None, row: OutboxRow, what: str) -> _Known | None:
-    if known is None:
+def _of(known: Mapping[UUID, _Known] | None, row: OutboxRow, what: str) -> _Known:
+    """What a look-up found of the row's merchant. Only where it was asked for does what is not in it not exist."""
+    if known is None or row.merchant_id not in known:
         raise NotLookedUp(what)
-    return known.get(row.merchant_id)
+    return known[row.merchant_id]
 
 
 def follow_ups(row: OutboxRow, shop: Shop) -> tuple[FollowUp, ...]:

@@ -20,7 +20,7 @@ from soldt_outbox.omnisend.mapping import (
     changed_collection,
     changed_product,
     contact_identifiers,
-    product_ids,
+    line_item_products,
 )
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection, ShopProduct
 from soldt_outbox.omnisend.mapping.contacts import Consents
@@ -32,7 +32,6 @@ from worker.shops import Shop, Shops
 log = structlog.get_logger()
 
 MAX_PRODUCTS: Final = 5_000  # of line items, per batch; those beyond go out with what their payload holds
-_MAX_BIGINT_DIGITS: Final = 18
 _Found = TypeVar("_Found")
 _Wanted = TypeVar("_Wanted")
 
@@ -82,13 +81,7 @@ class Lookups:
         )
 
     async def _line_items(self, rows: Iterable[OutboxRow]) -> Mapping[UUID, Mapping[str, CatalogueProduct]]:
-        wanted = {
-            (row.merchant_id, int(product))
-            for row in rows
-            for product in product_ids(row)
-            if product.isascii() and product.isdigit() and len(product) <= _MAX_BIGINT_DIGITS
-        }
-        return await _known(self._store.catalogue, sorted(wanted, key=str)[:MAX_PRODUCTS]) or {}
+        return await _known(self._store.catalogue, line_item_products(rows)[:MAX_PRODUCTS]) or {}
 
     async def _consents(
         self, rows: Iterable[OutboxRow], shops: Mapping[UUID, Shop]

@@ -90,7 +90,8 @@ def _authorization(headers: Headers) -> Credential | None:
 V5: Final = Dialect(
     name="v5",
     root="/v5/",
-    # Bearer tokens are documented together with the version header only (DOCS/reference/oauth).
+    # The current page on tokens shows them with the version header alone (DOCS/reference/oauth). An older page has them for
+    # this version too; here they are refused, so that one that is sent by mistake is noticed.
     credential=_api_key,
     version_header=False,
     problems=False,

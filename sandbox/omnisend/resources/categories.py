@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from sandbox.omnisend.answers import NO_CONTENT, Answer, ok
+from sandbox.omnisend.answers import Answer, ok
 from sandbox.omnisend.catalogue import Category
 from sandbox.omnisend.findings import Findings
 from sandbox.omnisend.paging import DEFAULT_LIMIT, MAX_LIMIT, offset_paging, one_of, whole
 from sandbox.omnisend.product_request import CategoryRequest, read_category, read_category_change
+from sandbox.omnisend.resources.deleting import delete_from
 from sandbox.omnisend.routing import Call, Endpoint, Methods
 
 _SORTS: Final = {"title": "title", "updatedAt": "updated_at", "createdAt": "created_at"}
@@ -40,11 +41,7 @@ def rename(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    """204. For an unknown id version 2026-03-15 declares no 404, and version 5 has it everywhere."""
-    known = call.catalogue.categories.pop(call.parameters["id"], None)
-    if known is None and call.dialect.delete_unknown_status != 204:
-        return call.refuse(call.dialect.delete_unknown_status)
-    return NO_CONTENT
+    return delete_from(call, call.catalogue.categories)
 
 
 def show(call: Call) -> Answer:

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from sandbox.omnisend.answers import NO_CONTENT, Answer, ok
+from sandbox.omnisend.answers import Answer, ok
 from sandbox.omnisend.catalogue import Product
 from sandbox.omnisend.findings import Findings
 from sandbox.omnisend.model import Finding
 from sandbox.omnisend.paging import DEFAULT_LIMIT, MAX_LIMIT, offset_paging, one_of, whole
 from sandbox.omnisend.product_request import ProductRequest, read_product
+from sandbox.omnisend.resources.deleting import delete_from
 from sandbox.omnisend.routing import Call, Endpoint, Methods
 
 
@@ -47,11 +48,7 @@ def replace(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    """204. For an unknown id version 2026-03-15 declares no 404, and version 5 has it everywhere."""
-    known = call.catalogue.products.pop(call.parameters["id"], None)
-    if known is None and call.dialect.delete_unknown_status != 204:
-        return call.refuse(call.dialect.delete_unknown_status)
-    return NO_CONTENT
+    return delete_from(call, call.catalogue.products)
 
 
 def show(call: Call) -> Answer:

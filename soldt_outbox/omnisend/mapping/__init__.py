@@ -11,12 +11,13 @@ from soldt_outbox.omnisend.mapping.catalogue import (
     map_product,
 )
 from soldt_outbox.omnisend.mapping.contacts import contact_identifiers, map_contact, read_consents
-from soldt_outbox.omnisend.mapping.events import map_event, product_ids
+from soldt_outbox.omnisend.mapping.events import line_item_products, map_event, product_ids
 
 __all__ = [
     "changed_collection",
     "changed_product",
     "contact_identifiers",
+    "line_item_products",
     "map_category",
     "map_contact",
     "map_event",

@@ -18,7 +18,7 @@ import msgspec
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES
-from soldt_outbox.omnisend.mapping.ids import clean_id
+from soldt_outbox.omnisend.mapping.ids import clean_id, row_number
 from soldt_outbox.omnisend.mapping.line_items import MAX_DESCRIPTION, MAX_TITLE, JsonObject
 from soldt_outbox.omnisend.mapping.locales import localised
 from soldt_outbox.omnisend.mapping.reading import (
@@ -43,7 +43,6 @@ MAX_IMAGES: Final = 300
 MAX_CATEGORIES: Final = 100
 MAX_TAGS: Final = 100
 MAX_LABEL: Final = 100  # of type, vendor, a tag, an option's value
-_MAX_BIGINT_DIGITS: Final = 18
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -119,9 +118,10 @@ def changed_collection(row: OutboxRow) -> int:
 def _changed(row: OutboxRow, field: str) -> int:
     payload = structure(row.payload)
     found = ident(payload.get(field)) if isinstance(payload, dict) else None
-    if found is None or not (found.isascii() and found.isdigit() and len(found) <= _MAX_BIGINT_DIGITS):
+    number = None if found is None else row_number(found)
+    if number is None:
         raise PayloadRejected(field, "is missing or is no id of the shop's")
-    return int(found)
+    return number
 
 
 # -- requests --------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, assert_never
+from uuid import UUID
 
 import msgspec
 
@@ -14,6 +15,7 @@ from soldt_outbox.events import CustomName, EventName, WorkerEventName, stored_n
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping.carts import ADDED_ITEM, CART, cart_properties
+from soldt_outbox.omnisend.mapping.ids import row_number
 from soldt_outbox.omnisend.mapping.line_items import (
     FLAT_PRODUCT_ID,
     ITEMS,
@@ -136,6 +138,17 @@ def _has_products(row: OutboxRow) -> bool:
         return not isinstance(_event_name(row), CustomName)
     except PayloadRejected:
         return False
+
+
+def line_item_products(rows: Iterable[OutboxRow]) -> list[tuple[UUID, int]]:
+    """The (merchant, product) pairs to look up for the line items of ``rows``, each once and always in the same order."""
+    found = {
+        (row.merchant_id, number)
+        for row in rows
+        for product in product_ids(row)
+        if (number := row_number(product)) is not None
+    }
+    return sorted(found, key=str)
 
 
 def _event_name(row: OutboxRow) -> EventName | WorkerEventName | CustomName:

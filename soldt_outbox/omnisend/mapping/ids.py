@@ -12,12 +12,20 @@ from typing import Final
 
 MAX_ID: Final = 100
 
+_MAX_BIGINT_DIGITS: Final = 18
 _FITS: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID}}}")
 _OTHER: Final = re.compile(r"[^A-Za-z0-9_-]")
 _HASH_LENGTH: Final = 32  # 128 bits
 _MARK: Final = "-id"
 _CLEANED: Final = re.compile(rf".*{_MARK}[0-9a-f]{{{_HASH_LENGTH}}}", re.DOTALL)
 _KEPT: Final = MAX_ID - len(_MARK) - _HASH_LENGTH
+
+
+def row_number(text: str) -> int | None:
+    """The id of one of SOLDT's rows, a bigint, from what stands for it in JSON; ``None`` for what can be none."""
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_BIGINT_DIGITS:
+        return int(text)
+    return None
 
 
 def clean_id(original: str) -> str:

@@ -298,8 +298,11 @@ async def test_a_product_that_is_gone_is_deleted_and_gone_is_gone(bench: Bench) 
     assert outcome.request_log == {"call": "DELETE /products/17"}
 
 
-async def test_a_look_up_that_failed_deletes_nothing(bench: Bench) -> None:
-    unknown = replace(_selling(), products=None)
+@pytest.mark.parametrize("products", [None, {}], ids=["failed", "of other merchants"])
+async def test_a_look_up_that_failed_or_was_not_about_the_shop_deletes_nothing(
+    bench: Bench, products: dict[UUID, dict[str, ShopProduct]] | None
+) -> None:
+    unknown = replace(_selling(), products=products)
     outcome = await bench.deliver(_product(), around=unknown)
     assert bench.sent == []
     assert (outcome.verdict, outcome.counted) == (Verdict.RETRY, False)
