@@ -37,6 +37,10 @@ STATEMENT_TIMEOUT: Final = timedelta(seconds=15)
 SILENCE_TIMEOUT: Final = STATEMENT_TIMEOUT + timedelta(seconds=10)
 IDLE_CHECK: Final = timedelta(seconds=5)
 
+#: What a database out of reach, a restart, a time-out, a deadlock or a full disk looks like: worth waiting for.
+PASSING: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+_CONNECTION_ENDED: Final = frozenset({"FATAL", "PANIC"})
+
 #: JSON as this project reads and writes it: a number with a fraction is a Decimal, never a float.
 json_loads = msgspec.json.Decoder(float_hook=Decimal).decode
 json_dumps = msgspec.json.Encoder(decimal_format="number").encode
@@ -82,6 +86,16 @@ def loads_or_unreadable(text: str | bytes) -> Any:
         return Unreadable("is nested too deeply")
     except (msgspec.MsgspecError, ValueError) as error:
         return Unreadable(f"cannot be read as JSON ({error})")
+
+
+def statement_failed(error: BaseException) -> bool:
+    """Whether it is the statement that was too much: for its time, or for a limit of PostgreSQL's (SQLSTATE class 54).
+
+    psycopg counts both among what passes. Run again, such a statement mostly fails again.
+    """
+    return isinstance(error, psycopg.errors.QueryCanceled) or (
+        isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")
+    )
 
 
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
@@ -140,11 +154,20 @@ class AsyncDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One pipelined transaction: what it executes can be fetched when it is over."""
-        async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
-            await conn.execute(_prologue(self.role), [str(int(STATEMENT_TIMEOUT.total_seconds() * 1000))])
-            yield conn
-            conn.last_used = time.monotonic()
+        """One pipelined transaction: what it executes can be fetched when it is over.
+
+        Raises ``psycopg.OperationalError`` wherever the server ended the connection. Supavisor says so, of a database that
+        restarts or of a pool that is exhausted, with the SQLSTATE of an internal error, which would not pass.
+        """
+        try:
+            async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
+                await conn.execute(_prologue(self.role), [str(int(STATEMENT_TIMEOUT.total_seconds() * 1000))])
+                yield conn
+                conn.last_used = time.monotonic()
+        except psycopg.InternalError as error:
+            if (error.diag.severity_nonlocalized or error.diag.severity) in _CONNECTION_ENDED:
+                raise psycopg.OperationalError(f"the connection was ended ({error.sqlstate})") from error
+            raise
 
     async def close(self) -> None:
         await self.pool.close()

@@ -24,6 +24,7 @@ from soldt_outbox.rows import (
     Kind,
     OutboxRow,
     Outcome,
+    Unreadable,
 )
 
 # The columns and functions that check_schema looks for.
@@ -31,6 +32,10 @@ _SCHEMA_PARTS: Final = 13
 # How many rows that wait behind an earlier one of their customer a claim looks at in all, beyond those it takes: some
 # 10 ms, and a customer with 10,000 rows is out of the others' way after twenty claims.
 PATIENCE: Final = 500
+MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
+MAX_CLAIMED_BYTES: Final = (
+    2 << 20
+)  # of JSON, of one row: `enqueue` takes half of it, an order has no bound of its own
 # How long a kind of row waits after a 403. Permissions added to a key take up to five minutes to apply (Omnisend, "API keys").
 FORBIDDEN_FOR: Final = timedelta(minutes=15)
 
@@ -128,6 +133,8 @@ class Store:
                 "interval": self._budget.interval,
                 "burst": self._budget.burst_interval,
                 "patience": self._patience,
+                "most_rescues": MAX_RESCUES,
+                "most_bytes": MAX_CLAIMED_BYTES,
             },
         )
 
@@ -267,6 +274,10 @@ def _outbox_row(cursor: AsyncCursor[Any]) -> RowMaker[OutboxRow]:
     def make(values: Sequence[Any]) -> OutboxRow:
         fields = dict(zip(names, values, strict=True))
         fields["kind"] = Kind(fields["kind"])
+        if (most_of_it := fields.pop("most_of_it")) is not None:
+            fields["payload"] = Unreadable(
+                f"has more than {MAX_CLAIMED_BYTES:,} bytes, most of them in {most_of_it}"
+            )
         return OutboxRow(**fields)
 
     return make
@@ -283,9 +294,16 @@ def _product(row: dict[str, Any]) -> CatalogueProduct:
         title=row["title"],
         description=row["description"],
         image_url=next((image for image in images if isinstance(image, str)), None),
-        categories=tuple((str(c["id"]), str(c["title"])) for c in row["collections"] or [] if c.get("title")),
-        variants={str(v["id"]): _variant(v) for v in row["variants"] or []},
+        categories=tuple(
+            (str(c["id"]), str(c["title"])) for c in _objects(row["collections"]) if c.get("title")
+        ),
+        variants={str(v["id"]): _variant(v) for v in _objects(row["variants"])},
     )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Those of a look-up's list; none where it cannot be read, as with what a shop nested thousands of levels deep."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _variant(variant: dict[str, Any]) -> CatalogueVariant:

@@ -22,7 +22,7 @@ from soldt_outbox.oauth.client import OAuthClient, oauth_app
 from soldt_outbox.oauth.tokens import Tokens
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
-from soldt_outbox.rows import OutboxRow, Outcome
+from soldt_outbox.rows import Outcome
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Breaker, Budget, Store
 from soldt_outbox.sync_items import SyncItems
@@ -38,10 +38,11 @@ from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.leases import keep_leases
 from worker.maintenance import Maintenance
+from worker.preparing import Preparer
 from worker.sending import Sender
-from worker.settling import PASSING, Settler
+from worker.settling import Settler
 from worker.shops import Shops
-from worker.surroundings import Lookups, Surroundings
+from worker.surroundings import Lookups
 from worker.telemetry import Statistics
 from worker.waking import Listener
 
@@ -175,9 +176,15 @@ class Worker:
             await self._sign_off()
 
     def _claimer(self, lookups: Lookups, dispatcher: Dispatcher) -> Claimer:
-        async def hand_on(rows: Sequence[OutboxRow]) -> None:
-            dispatcher.take(rows, await self._around(lookups, rows))
-
+        preparer = Preparer(
+            lookups,
+            dispatcher,
+            self._holdings,
+            self._settler,
+            stopping=self._stopping,
+            patience=self._lease,
+            policy=self._policy,
+        )
         return Claimer(
             self._store,
             self._holdings,
@@ -186,7 +193,7 @@ class Worker:
             worker_id=self._worker_id,
             lease=self._lease,
             concurrency=self._settings.worker_concurrency,
-            hand_on=hand_on,
+            hand_on=preparer.hand_on,
             may_claim=lambda: not dispatcher.alone,
         )
 
@@ -199,17 +206,6 @@ class Worker:
         return Listener(
             url.get_secret_value(), claimer.wake, notify=self._store.notify, application_name=self._worker_id
         )
-
-    async def _around(self, lookups: Lookups, rows: Sequence[OutboxRow]) -> Surroundings:
-        """What sending takes; waits for a database out of reach as long as the leases last."""
-        while True:
-            try:
-                return await lookups.around(rows)
-            except PASSING as error:
-                log.warning("looking up merchants failed, trying again", error=type(error).__name__)
-                if self._stopping.is_set() or not any(map(self._holdings.may_send, rows)):
-                    return Surroundings(shops={})  # each row is then handed back
-                await asyncio.sleep(1)
 
     def _settled(self, outcome: Outcome) -> None:
         self._lanes.something_changed(outcome.row.merchant_id)

@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 import psycopg
 
 from soldt_outbox.backoff import RetryPolicy
+from soldt_outbox.database import PASSING
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.oauth.scopes import batch_uses, missing_scopes
 from soldt_outbox.omnisend.answers import Answer
@@ -41,7 +42,6 @@ from worker import batch_records as records
 from worker import outcomes
 from worker.contact_polling import ContactPolling
 from worker.sending import Ask, UnderWay
-from worker.settling import PASSING
 from worker.shops import Shop
 
 LONGEST_LOOK: Final = timedelta(seconds=60)

@@ -12,11 +12,11 @@ from uuid import UUID
 
 import structlog
 
+from soldt_outbox.database import PASSING
 from soldt_outbox.rows import Due, Kind, OutboxRow
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
 from worker.lanes import Lanes
-from worker.settling import PASSING
 from worker.telemetry import Statistics
 from worker.turns import Turns
 from worker.waiting import wait_at_most

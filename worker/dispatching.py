@@ -9,10 +9,11 @@ from typing import Any, Final
 import structlog
 
 from soldt_outbox.rows import Kind, OutboxRow
+from soldt_outbox.store import MAX_RESCUES
 from worker import outcomes
 from worker.fair_queue import FairQueue
 from worker.holdings import Holdings
-from worker.sending import MAX_RESCUES, SUSPECT_RESCUES, Sender, UnderWay
+from worker.sending import SUSPECT_RESCUES, Sender, UnderWay
 from worker.settling import Settler
 from worker.surroundings import Surroundings
 from worker.telemetry import Statistics

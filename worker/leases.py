@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import structlog
 
+from soldt_outbox.database import PASSING
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
-from worker.settling import PASSING
 from worker.telemetry import Statistics
 
 log = structlog.get_logger()

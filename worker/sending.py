@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from soldt_outbox.backoff import DEFAULT_POLICY, RetryPolicy
+from soldt_outbox.database import PASSING
 from soldt_outbox.errors import (
     AuthorizationLost,
     CredentialError,
@@ -32,6 +33,7 @@ from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.redaction import contact_hash
 from soldt_outbox.request_logs import logged_request
 from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip
+from soldt_outbox.store import MAX_RESCUES
 from worker import outcomes
 from worker.authorizing import Authorizer
 from worker.holdings import Holdings
@@ -39,15 +41,15 @@ from worker.lanes import Lanes
 from worker.outcomes import Attempt
 from worker.requests import NotLookedUp, follow_ups, request_for
 from worker.retrying import send_within_lease
-from worker.settling import PASSING
 from worker.shops import Shop, Shops
 from worker.surroundings import Surroundings
 
 log = structlog.get_logger()
 
-MAX_RESCUES: Final = 5  # leases that ran out before a row is dead: it is what workers die of
 _UNAUTHORIZED: Final = 401
-SUSPECT_RESCUES: Final = 3  # and before it is sent alone, so that it takes no other row down with it
+SUSPECT_RESCUES: Final = (
+    3  # leases that ran out before a row is sent alone, so that it takes no other down with it
+)
 
 
 class UnderWay:
@@ -131,6 +133,8 @@ class Sender:
             return outcomes.of_rejected_payload(row, error)
         except NotLookedUp as error:
             return outcomes.of_failed_look_up(row, str(error))
+        except PASSING as error:
+            return outcomes.of_interrupted_look_up(attempt.ended(), error, policy=self._policy, rng=self._rng)
         except Exception as error:  # noqa: BLE001 - one row's defect must not stop the others
             # The traceback's source lines are ours; the message might repeat the payload and is left out.
             log.error(  # noqa: TRY400 - see above

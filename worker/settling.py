@@ -13,7 +13,8 @@ import msgspec
 import psycopg
 import structlog
 
-from soldt_outbox.rows import Outcome, Verdict
+from soldt_outbox.database import PASSING, statement_failed
+from soldt_outbox.rows import Kind, Outcome, Verdict
 from soldt_outbox.store import Store
 from worker.holdings import Holdings
 from worker.telemetry import Statistics
@@ -25,9 +26,27 @@ log = structlog.get_logger()
 MAX_BATCH: Final = 500
 LINGER_S: Final = 0.04  # how long an outcome waits for company; unnoticeable beside an HTTP answer
 MAX_RETRY_S: Final = 5.0
+TRIES_WHOLE: Final = 3  # of a statement that takes too long or too much, before less of it is tried
 
-#: What a database out of reach, a restart, a time-out, a deadlock or a full disk looks like: worth waiting for.
-PASSING: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+
+_Lessen = Callable[[Outcome, str], Outcome]
+
+
+def _without_words(outcome: Outcome, error: str) -> Outcome:
+    words = f"{outcome.verdict}; its details could not be stored ({error})"
+    pause = outcome.pause and replace(outcome.pause, message=words)
+    return msgspec.structs.replace(outcome, error=words, pause=pause, request_log=None, response_log=None)
+
+
+def _by_itself(outcome: Outcome, error: str) -> Outcome:
+    """Without what else is to be written with it. A batch whose items are not accounted for is dead, so that somebody looks."""
+    words = f"{outcome.verdict}; what is to be written with it could not be stored ({error})"
+    verdict = Verdict.DEAD if outcome.row.kind is Kind.BATCH else outcome.verdict
+    return msgspec.structs.replace(outcome, verdict=verdict, error=words, records=(), follow_ups=())
+
+
+#: What an outcome that the database will not take is stored without, one after the other.
+_LESS: Final[tuple[_Lessen, ...]] = (_without_words, _by_itself)
 
 
 class Settler:
@@ -86,13 +105,13 @@ class Settler:
         self._full.clear()
         await wait_at_most(LINGER_S, self._full)
 
-    async def _settle(self, batch: Sequence[Outcome], *, plain: bool = False) -> None:
+    async def _settle(self, batch: Sequence[Outcome], less: Sequence[_Lessen] = _LESS) -> None:
         try:
             done, tries = await self._write(batch)
         except Exception as error:  # what the driver cannot even write down is not always an error of its own
-            if plain:
+            if len(batch) == 1 and not less:
                 raise
-            await self._settle_apart(batch, error)
+            await self._settle_apart(batch, error, less)
             return
         for outcome in batch:
             self._holdings.let_go(outcome.row)
@@ -119,6 +138,10 @@ class Settler:
             try:
                 return await self._store.settle(batch), tries
             except PASSING as error:
+                # One outcome alone is no large statement: if that is cancelled, it is the database that is slow.
+                slow = len(batch) == 1 and isinstance(error, psycopg.errors.QueryCanceled)
+                if statement_failed(error) and not slow and tries >= TRIES_WHOLE:
+                    raise
                 log.warning(
                     "settling failed, trying again", rows=len(batch), error=type(error).__name__, wait_s=wait
                 )
@@ -126,8 +149,10 @@ class Settler:
                 wait = min(MAX_RETRY_S, wait * 2)
         raise AssertionError("unreachable")
 
-    async def _settle_apart(self, batch: Sequence[Outcome], error: Exception) -> None:
-        """Store what can be stored: halve until one outcome stands alone, then store it without its words.
+    async def _settle_apart(
+        self, batch: Sequence[Outcome], error: Exception, less: Sequence[_Lessen]
+    ) -> None:
+        """Store what can be stored: halve until one outcome stands alone, then store less and less of it.
 
         One outcome that the database will not take must not hold up the others. Raises where not even the bare
         verdict can be stored: then it is not the outcome's fault.
@@ -141,10 +166,7 @@ class Settler:
         log.error(
             "an outcome could not be stored as it was", outbox_id=outcome.row.id, error=type(error).__name__
         )
-        words = f"{outcome.verdict}; its details could not be stored ({type(error).__name__})"
-        pause = outcome.pause and replace(outcome.pause, message=words)
-        bare = msgspec.structs.replace(outcome, error=words, pause=pause, request_log=None, response_log=None)
-        await self._settle([bare], plain=True)
+        await self._settle([less[0](outcome, type(error).__name__)], less[1:])
 
 
 def _report(outcome: Outcome) -> None:

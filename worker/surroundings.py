@@ -6,6 +6,8 @@ a row of its own, since these are leased.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -15,6 +17,7 @@ import psycopg
 import structlog
 
 from soldt_outbox.catalogue import ShopCatalogue
+from soldt_outbox.database import PASSING, statement_failed
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.mapping import (
     changed_collection,
@@ -26,12 +29,14 @@ from soldt_outbox.omnisend.mapping.catalogue import ShopCollection, ShopProduct
 from soldt_outbox.omnisend.mapping.contacts import Consents
 from soldt_outbox.rows import CatalogueProduct, Kind, OutboxRow
 from soldt_outbox.store import Store
-from worker.settling import PASSING
 from worker.shops import Shop, Shops
 
 log = structlog.get_logger()
 
 MAX_PRODUCTS: Final = 5_000  # of line items, per batch; those beyond go out with what their payload holds
+LINE_ITEMS_AGAIN_S: Final = (
+    60.0  # after a look-up that failed, which may have taken the whole of a statement's time
+)
 _Found = TypeVar("_Found")
 _Wanted = TypeVar("_Wanted")
 
@@ -60,6 +65,7 @@ class Lookups:
         self._shops = shops
         self._catalogue = catalogue
         self._with_line_items = with_line_items
+        self._line_items_again_at = -math.inf
 
     async def around(self, rows: Sequence[OutboxRow]) -> Surroundings:
         """Everything that sending ``rows`` takes. Raises what passes by itself, such as a database out of reach."""
@@ -70,7 +76,7 @@ class Lookups:
         events = by_kind.get(Kind.EVENT, ())
         return Surroundings(
             shops=shops,
-            line_items=await self._line_items(events) if self._with_line_items else {},
+            line_items=await self._line_items(events),
             consents=await self._consents(by_kind.get(Kind.CONTACT, ()), shops),
             products=await _known(
                 self._catalogue.products, _changed(by_kind.get(Kind.PRODUCT, ()), changed_product)
@@ -81,7 +87,13 @@ class Lookups:
         )
 
     async def _line_items(self, rows: Iterable[OutboxRow]) -> Mapping[UUID, Mapping[str, CatalogueProduct]]:
-        return await _known(self._store.catalogue, line_item_products(rows)[:MAX_PRODUCTS]) or {}
+        """What line items are filled up with; events go out without it where it cannot be had, or takes too long."""
+        if not self._with_line_items or time.monotonic() < self._line_items_again_at:
+            return {}
+        found = await _known(self._store.catalogue, line_item_products(rows)[:MAX_PRODUCTS])
+        if found is None:
+            self._line_items_again_at = time.monotonic() + LINE_ITEMS_AGAIN_S
+        return found or {}
 
     async def _consents(
         self, rows: Iterable[OutboxRow], shops: Mapping[UUID, Shop]
@@ -109,14 +121,16 @@ def _changed(rows: Iterable[OutboxRow], what: Callable[[OutboxRow], int]) -> lis
 async def _known(
     look_up: Callable[[list[_Wanted]], Awaitable[Mapping[UUID, _Found]]], wanted: list[_Wanted]
 ) -> Mapping[UUID, _Found] | None:
-    """What a look-up finds; ``None`` where it may not be made, or a table is missing."""
+    """What a look-up finds; ``None`` where it may not be made, takes too long, or a table is missing."""
     if not wanted:
         return {}
     try:
         return await look_up(wanted)
-    except PASSING:
-        raise
     except psycopg.Error as error:
+        if isinstance(error, PASSING) and not statement_failed(
+            error
+        ):  # an index may be missing in the shop's tables
+            raise
         log.warning(
             "a look-up of the shop's data failed",
             look_up=getattr(look_up, "__name__", ""),

@@ -16,10 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import psycopg
-
 from soldt_outbox.credentials import KeyRing
-from soldt_outbox.database import AsyncDatabase
+from soldt_outbox.database import PASSING, AsyncDatabase
 from soldt_outbox.errors import AuthorizationLost, CredentialError, OAuthError, TokenRefused, TokenUnavailable
 from soldt_outbox.oauth.client import REQUEST_TIMEOUT, OAuthClient
 from soldt_outbox.oauth.protocol import ErrorCode, Grant
@@ -232,7 +230,7 @@ class Tokens:
         for pause in _STORE_AGAIN_AFTER:
             try:
                 return await self._database.run(name, parameters)
-            except (psycopg.OperationalError, TimeoutError):  # out of reach, a restart, a time-out
+            except PASSING:
                 await asyncio.sleep(pause)
         return await self._database.run(name, parameters)
 

@@ -238,21 +238,37 @@ charged as (
   left join (select merchant_id, min(available_at) as available_at from aside where seen = reach group by merchant_id) a
     on a.merchant_id = g.merchant_id
   where l.merchant_id = g.merchant_id
+),
+leased as (
+  update public.integrations_omnisend_outbox o
+  set lease_token = gen_random_uuid(),
+      lease_until = now() + %(lease)s::interval,
+      leased_by = %(worker_id)s,
+      attempts = o.attempts + 1,
+      rescues = o.rescues + case when o.lease_token is null then 0 else 1 end
+  where o.id = any (array(select id from picked))
+  returning o.id, o.merchant_id, o.kind, o.name, o.dedup_key, o.payload, o.expires_at <= now() as expired,
+    o.attempts, o.rescues, o.lease_token, o.created_at, o.occurred_at, o.expires_at
 )
-update public.integrations_omnisend_outbox o
-set lease_token = gen_random_uuid(),
-    lease_until = now() + %(lease)s::interval,
-    leased_by = %(worker_id)s,
-    attempts = o.attempts + 1,
-    rescues = o.rescues + case when o.lease_token is null then 0 else 1 end
-where o.id = any (array(select id from picked))
-returning o.id, o.merchant_id, o.kind::text, o.name, o.dedup_key,
-  coalesce(o.payload, omnisend_private.placed_order(o.id)) as payload, o.expires_at <= now() as expired,
-  o.attempts, o.rescues, o.lease_token, o.created_at,
-  o.merchant_id = any (array(select merchant_id from gate where probing)) as probe,
+select l.id, l.merchant_id, l.kind::text, l.name, l.dedup_key,
+  case when h.much then null else p.payload end as payload,
+  case when h.much then (select left(key, 40) from jsonb_each(p.payload) order by octet_length(value::text) desc, key limit 1) end as most_of_it,
+  l.expired, l.attempts, l.rescues, l.lease_token, l.created_at,
+  l.merchant_id = any (array(select merchant_id from gate where probing)) as probe,
   -- PostgreSQL's calendar is longer than Python's.
-  least(greatest(o.occurred_at, timestamptz '0001-01-02 00:00:00Z'), timestamptz '9999-12-30 00:00:00Z') as occurred_at,
-  case when o.expires_at between timestamptz '0001-01-02 00:00:00Z' and timestamptz '9999-12-30 00:00:00Z' then o.expires_at end as expires_at;
+  least(greatest(l.occurred_at, timestamptz '0001-01-02 00:00:00Z'), timestamptz '9999-12-30 00:00:00Z') as occurred_at,
+  case when l.expires_at between timestamptz '0001-01-02 00:00:00Z' and timestamptz '9999-12-30 00:00:00Z' then l.expires_at end as expires_at
+from leased l
+cross join lateral (
+  -- Not that of a row which will not be sent: it may be what workers die of.
+  select case when not l.expired and l.rescues < %(most_rescues)s then coalesce(l.payload, omnisend_private.placed_order(l.id)) end as payload
+  offset 0
+) p
+cross join lateral (
+  -- An order is as large as a stranger makes it. As stored it may be packed a hundredfold, and only then is it worth unpacking to see.
+  select case when pg_column_size(p.payload) > 8000 then octet_length(p.payload::text) > %(most_bytes)s and jsonb_typeof(p.payload) = 'object' else false end as much
+  offset 0
+) h;
 
 -- name: renew
 -- Push back the leases that are still ours; returns the ids that were. A lease that ran out is not revived: another

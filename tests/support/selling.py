@@ -12,7 +12,7 @@ from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
 from soldt_outbox.rows import Kind, OutboxRow
 from soldt_outbox.sql import queries
-from tests.support.shop import claim_parameters, connect_shop
+from tests.support.shop import claim_parameters, claimed_row, connect_shop
 
 MUG = 102
 SHIRT = 101
@@ -67,7 +67,7 @@ def take(worker: psycopg.Connection, kind: Kind = Kind.PRODUCT, *, limit: int = 
     worker.execute(queries["due_merchants"])
     parameters = claim_parameters([PROTEA.merchant_id], limit=limit) | {"kinds": [kind]}
     rows = worker.cursor(row_factory=dict_row).execute(queries["claim"], parameters).fetchall()
-    return [OutboxRow(**row | {"kind": Kind(row["kind"])}) for row in rows]
+    return [claimed_row(row) for row in rows]
 
 
 def deliver(worker: psycopg.Connection) -> None:

@@ -17,9 +17,9 @@ from psycopg.types.json import Jsonb
 
 from sandbox.shops import PROTEA, Shop
 from sandbox.world import Database
-from soldt_outbox.rows import Kind
+from soldt_outbox.rows import Kind, OutboxRow
 from soldt_outbox.sql import queries
-from soldt_outbox.store import PATIENCE
+from soldt_outbox.store import MAX_CLAIMED_BYTES, MAX_RESCUES, PATIENCE
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 ITEM = {
@@ -166,7 +166,15 @@ def claim_parameters(merchants: Sequence[UUID], *, limit: int) -> dict[str, Any]
         "interval": timedelta(milliseconds=1),
         "burst": timedelta(minutes=1),
         "patience": PATIENCE,
+        "most_rescues": MAX_RESCUES,
+        "most_bytes": MAX_CLAIMED_BYTES,
     }
+
+
+def claimed_row(row: dict[str, Any]) -> OutboxRow:
+    """A row of the worker's claim, of an ordinary size."""
+    assert row.pop("most_of_it") is None
+    return OutboxRow(**row | {"kind": Kind(row["kind"])})
 
 
 def claim(worker: psycopg.Connection, *, limit: int = 100, column: str = "id") -> list[Any]:

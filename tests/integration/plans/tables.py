@@ -15,10 +15,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from sandbox.world import Database
-from soldt_outbox.rows import Kind, OutboxRow, Outcome
+from soldt_outbox.rows import OutboxRow, Outcome
 from soldt_outbox.sql import queries
 from soldt_outbox.store import Budget, Store
-from tests.support.shop import claim_parameters
+from tests.support.shop import claim_parameters, claimed_row
 
 EVERYBODY: Final = range(1, 503)
 DEAD_LETTERS: Final = 7  # the merchant that has them
@@ -147,7 +147,7 @@ class Session:
             rows = cursor.execute(
                 queries["claim"], claim_parameters(merchants(*numbers), limit=limit)
             ).fetchall()
-        return [OutboxRow(**row | {"kind": Kind(row["kind"])}) for row in rows]
+        return [claimed_row(row) for row in rows]
 
     def settle(self, outcomes: list[Outcome]) -> Plan:
         """A settle, with the parameters that the store gives it."""

@@ -8,7 +8,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from sandbox.shops import PROTEA
-from tests.support.shop import ITEM, ORDER, place, place_unseen
+from soldt_outbox.store import MAX_RESCUES
+from tests.support.shop import ITEM, ORDER, claim, place, place_unseen
 from tests.support.worker import Fleet, Scene, cart, until
 
 _ORDERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -159,6 +160,32 @@ async def test_an_instant_that_no_calendar_has_blocks_nothing(scene: Scene, when
     assert scene.query("select state::text from integrations_omnisend_outbox where dedup_key = '1'") != [
         {"state": "pending"}
     ]
+
+
+async def test_a_variant_that_cannot_be_read_keeps_no_order_from_being_told(scene: Scene) -> None:
+    """PostgreSQL stores what is nested deeper than JSON is read here."""
+    scene.connect()
+    scene.query(
+        "insert into product_variants (product_id, price, option_values) values (%s, 1, (%s || 'null' || %s)::jsonb)",
+        [ITEM["product_id"], '{"a":' * 3000, "}" * 3000],
+    )
+    with scene.database.connect() as conn:
+        place(conn)
+    async with scene.workers() as fleet:
+        await fleet.reached("delivered")
+
+
+async def test_what_workers_die_of_is_not_loaded_again_to_say_so(scene: Scene) -> None:
+    scene.connect()
+    with scene.database.connect("anon", autocommit=True) as browser:
+        place_unseen(browser, items=[ITEM], notes="x" * 5_000_000)
+    scene.query("update integrations_omnisend_outbox set rescues = %s", [MAX_RESCUES])
+    with scene.database.connect("omnisend_worker") as conn:
+        assert claim(conn, column="payload") == [None]
+        conn.rollback()
+    async with scene.workers() as fleet:
+        await fleet.reached("dead")
+    assert "lease ran out" in scene.outbox_states()[0]["last_error"]
 
 
 async def test_a_catalogue_that_cannot_be_read_keeps_no_order_from_being_told(scene: Scene) -> None:

@@ -26,6 +26,7 @@ from soldt_outbox.rows import (
     Unreadable,
     Verdict,
 )
+from soldt_outbox.store import MAX_RESCUES
 from tests.support.shop import ORDER
 from tests.support.worker import cart
 from tests.support.worker_rows import SHOP, Clock, row
@@ -33,7 +34,7 @@ from worker import sending
 from worker.authorizing import Authorizer
 from worker.holdings import Holdings
 from worker.lanes import Lanes
-from worker.sending import MAX_RESCUES, Sender, UnderWay
+from worker.sending import Sender, UnderWay
 from worker.shops import Shop
 from worker.surroundings import Surroundings
 

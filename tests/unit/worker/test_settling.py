@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from soldt_outbox.rows import Outcome, Verdict
+from soldt_outbox.rows import Kind, Outcome, Record, Verdict
 from tests.support.worker import Signals
 from tests.support.worker_rows import ScriptedStore, delivered
 from worker import settling
@@ -143,6 +143,49 @@ async def test_an_outcome_that_cannot_be_stored_loses_its_words_and_nobody_elses
     assert bare.verdict is poison.verdict
     assert (bare.request_log, bare.response_log) == (None, None)
     assert "could not be stored" in str(bare.error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [(Kind.EVENT, Verdict.DELIVERED), (Kind.BATCH, Verdict.DEAD)], ids=["event", "batch"]
+)
+async def test_what_else_is_to_be_written_is_left_out_where_the_database_refuses_it(
+    kind: Kind, verdict: Verdict
+) -> None:
+    record = Record(by="keep_told", fields={"item": "\x00"})
+    poison = msgspec.structs.replace(delivered(kind=kind), records=(record,))
+
+    def refuse(batch: Sequence[Outcome]) -> None:
+        if any(one.records for one in batch):
+            raise psycopg.errors.UntranslatableCharacter("NUL")
+
+    async with running() as bench:
+        bench.store.on_settle = refuse
+        bench.add(delivered(), poison)
+        await bench.signals.reached(verdict.value, 1 if verdict is Verdict.DEAD else 2)
+    (bare,) = (one for batch in bench.store.settled for one in batch if one.row.id == poison.row.id)
+    assert (bare.verdict, bare.records, bare.follow_ups) == (verdict, (), ())
+    assert "what is to be written with it could not be stored" in str(bare.error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [psycopg.errors.ProgramLimitExceeded("256 MB"), psycopg.errors.QueryCanceled("15 s")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_batch_that_is_too_much_for_a_statement_is_settled_in_parts(error: Exception) -> None:
+    """psycopg counts both among what passes by itself."""
+
+    def refuse(batch: Sequence[Outcome]) -> None:
+        if len(batch) > 2:
+            raise error
+
+    async with running() as bench:
+        bench.store.on_settle = refuse
+        outcomes = [delivered() for _ in range(8)]
+        bench.add(*outcomes)
+        await bench.signals.reached("delivered", 8)
+    assert [len(batch) for batch in bench.store.settled] == [2, 2, 2, 2]
+    assert [one for batch in bench.store.settled for one in batch] == outcomes
 
 
 async def test_where_not_even_a_bare_verdict_can_be_stored_the_worker_ends() -> None:
