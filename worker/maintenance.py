@@ -16,12 +16,12 @@ from typing import Any, Final
 import psycopg
 import structlog
 
+from soldt_outbox.database import PASSING, statement_failed
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Store
 from soldt_outbox.syncs import Syncs
 from worker.claiming import Claimer
 from worker.holdings import Holdings
-from worker.settling import PASSING
 from worker.telemetry import Statistics
 
 log = structlog.get_logger()
@@ -69,8 +69,8 @@ class Maintenance:
             _every(EXPIRE_S, self.expire),
             _every(FORGET_S, self._forget),
             _every(PRUNE_S, self._prune),
-            _every(HEALTH_S, self._look_at_health),
-            _every(SYNCS_S, self._carry_on_syncs),
+            _every(HEALTH_S, self.look_at_health),
+            _every(SYNCS_S, self.carry_on_syncs),
             _every(POLLS_S, self._syncs.write_polls),
         ]
 
@@ -105,15 +105,21 @@ class Maintenance:
         ):
             pass
 
-    async def _carry_on_syncs(self) -> None:
+    async def carry_on_syncs(self) -> None:
         """Write what a command that was killed, or an admin's page, left to be written; notice what is over."""
         for sync in await self._syncs.unwritten():
-            while await self._syncs.write(sync):
-                pass
+            try:
+                while await self._syncs.write(sync):
+                    pass
+            except psycopg.Error as error:  # of one shop's data; the other merchants' syncs go on
+                if isinstance(error, PASSING) and not statement_failed(error):
+                    raise
+                log.error("a sync's rows cannot be written", sync=sync, error=type(error).__name__)  # noqa: TRY400
         for sync in await self._syncs.finish():
             log.info("a sync is finished", sync=sync)
 
-    async def _look_at_health(self) -> None:
+    async def look_at_health(self) -> None:
+        """Log how the outbox and its indexes are, with a warning for what an operator should see to."""
         health = await self._store.health()
         snapshot = health.get("oldest_snapshot_seconds") or 0.0
         dead, live = health.get("dead_tuples") or 0, health.get("live_tuples") or 0

@@ -81,6 +81,28 @@ def test_each_item_is_named_once_in_chunks_of_the_size_asked_for(
     assert [len(chunk) for chunk in chunks] == [10] * 9 + [5]
 
 
+def test_people_known_from_a_consent_alone_are_named_once_however_many_calls_it_takes(
+    database: Database, worker: psycopg.Connection
+) -> None:
+    """Where one call ends, the next goes on after an address, whose domain is no number."""
+    with database.connect() as conn:
+        conn.execute("delete from orders")
+        conn.execute(
+            """
+            insert into integrations_omnisend_consents (merchant_id, channel, identifier, given, occurred_at, source)
+            select %s, 'email', 'reader-' || n || '@1.2.example.com', true, now(), 'newsletter'
+            from generate_series(1, 5) n
+            """,
+            [PROTEA.merchant_id],
+        )
+    sync = _start(worker, "contacts", chunk_size=2)
+    while _write(worker, sync, chunks=1):
+        worker.commit()
+    worker.commit()
+    named = [item for chunk in _written(database) for item in chunk]
+    assert named == [f"creader-{n}@1.2.example.com" for n in range(1, 6)]
+
+
 def test_what_was_not_committed_is_written_by_whoever_comes_next(
     database: Database, worker: psycopg.Connection
 ) -> None:
