@@ -67,8 +67,12 @@ select omnisend_private.forget_kept_orders(%(limit)s) as forgotten;
 -- name: expire_waiting
 -- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, of a kind
 -- that the key may not send, or of a merchant that is disabled or whose connection is gone. A bounded number at a time.
+--
+-- Of a disconnected merchant (disabled, and without a credential) nothing may wait: `skip_waiting` passed over what a worker held
+-- and what a transaction under way had written.
 with waiting as materialized (
-  select l.merchant_id, k.kind
+  select l.merchant_id, k.kind,
+    i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null as disconnected
   from public.integrations_omnisend_lanes l
   cross join unnest(enum_range(null::public.omnisend_outbox_kind)) as k (kind)
   left join public.integrations_omnisend i on i.merchant_id = l.merchant_id
@@ -76,12 +80,12 @@ with waiting as materialized (
     or (l.forbidden_until > now() and k.kind = any (l.forbidden_kinds))
 ),
 old as materialized (
-  select o.id
+  select o.id, w.disconnected
   from waiting w
   cross join lateral (
     select o.id
     from public.integrations_omnisend_outbox o
-    where o.merchant_id = w.merchant_id and o.kind = w.kind and o.state = 'pending' and o.expires_at <= now()
+    where o.merchant_id = w.merchant_id and o.kind = w.kind and o.state = 'pending' and (o.expires_at <= now() or w.disconnected)
       and o.available_at < 'infinity'  -- not through the dead ones
       and (o.lease_until is null or o.lease_until <= now())
     order by o.kind, o.available_at
@@ -92,13 +96,17 @@ old as materialized (
 ),
 expired as (
   update public.integrations_omnisend_outbox o
-  set state = 'expired', settled_at = now(), payload = null, ordering_key = null, last_error = coalesce(o.last_error, 'expired'),
+  set state = case when old.disconnected then 'skipped' else 'expired' end::public.omnisend_outbox_state,
+      settled_at = now(), payload = null, ordering_key = null,
+      last_error = case when old.disconnected then 'disconnected' else coalesce(o.last_error, 'expired') end,
       lease_token = null, lease_until = null, leased_by = null
   from old where o.id = old.id
-  returning o.id, o.merchant_id, o.kind, o.name, o.attempts, o.last_error
+  returning o.id, o.merchant_id, o.kind, o.name, o.attempts, o.last_error, o.state::text as outcome
 )
 insert into public.integrations_omnisend_logs (merchant_id, kind, name, outbox_id, attempt, outcome, error)
-select merchant_id, kind::text, name, id, attempts, 'expired', 'waited past its time to live: ' || last_error from expired
+select merchant_id, kind::text, name, id, attempts, outcome,
+  case when outcome = 'expired' then 'waited past its time to live: ' || last_error else last_error end
+from expired
 returning outbox_id;
 
 -- name: prune_outbox

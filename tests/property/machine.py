@@ -270,7 +270,7 @@ class Housekeeping(History):
 
     @rule(closing=st.sampled_from([(), SHOPS[:1], SHOPS[1:]]))
     def sweep(self, closing: tuple[Shop, ...]) -> None:
-        """Perhaps while some shops are disconnected for a moment."""
+        """Perhaps while some shops are disconnected for a moment, which leaves nothing of theirs waiting."""
         for shop in closing:
             self._disable(shop)
         lanes = self.driver.lanes()

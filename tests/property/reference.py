@@ -171,16 +171,17 @@ class Reference:
         old = [
             row
             for row in self.rows.values()
-            if row.pending and row.expires_at <= now and not row.leased(now)
+            if row.pending and not row.leased(now)
             if (lane := lanes.get(row.merchant_id))
-            if lane.status == "disabled" or (lane.paused_until or now) > now
+            if lane.status == "disabled" or (row.expires_at <= now and (lane.paused_until or now) > now)
         ]
         # A row that waits for an instant to come is found when it has come.
         due = [row for row in old if row.available_at <= now]
         assert len(due) <= count <= len(old), f"{count} expired of {len(old)}, {len(due)} of them due"
         for row in due if count == len(due) else old:
-            self.logged[row.id, "expired"] += 1
-            row.settle("expired", now)
+            outcome = "skipped" if lanes[row.merchant_id].status == "disabled" else "expired"
+            self.logged[row.id, outcome] += 1
+            row.settle(outcome, now)
 
     def pruned(self, now: datetime, ids: Sequence[int], retention: timedelta) -> None:
         old = {row.id for row in self.rows.values() if row.settled_at and row.settled_at < now - retention}

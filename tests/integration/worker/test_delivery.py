@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.omnisend import Fault
 from sandbox.shops import KAROO, PROTEA, STRANGER_ID
-from tests.support.shop import ORDER, admin, change, outbox, place, place_unseen
+from soldt_outbox.sql import queries
+from tests.support.shop import ORDER, admin, change, claim, outbox, place, place_unseen
 from tests.support.worker import Scene, cart
 
 _LOGS = "select name, outcome from integrations_omnisend_logs"
@@ -193,6 +194,32 @@ async def test_old_news_is_not_told(scene: Scene) -> None:
 
     assert [row["state"] for row in scene.outbox()] == ["expired", "delivered"]
     assert len(scene.omnisend.received()) == 1
+
+
+async def test_what_was_in_hand_when_a_shop_was_disconnected_is_not_sent_after_it_connects_again(
+    scene: Scene,
+) -> None:
+    brand = scene.connect()
+    with scene.database.connect() as conn:
+        place(conn)
+    with scene.database.connect("omnisend_worker") as worker:
+        assert len(claim(worker)) == 1
+        worker.commit()
+        worker.execute(queries["disconnect"], {"merchant_id": PROTEA.merchant_id})
+        assert worker.execute(queries["skip_waiting"], {"merchant_id": PROTEA.merchant_id}).fetchall() == []
+        worker.commit()
+        scene.let_leases_run_out()
+        worker.execute(queries["expire_waiting"], {"limit": 10})
+        worker.commit()
+    (row,) = scene.outbox()
+    assert (row["state"], row["last_error"], row["payload"]) == ("skipped", "disconnected", None)
+    (log,) = scene.logs(row["id"])
+    assert (log["outcome"], log["error"]) == ("skipped", "disconnected")
+    scene.store_key(PROTEA, brand.key)
+    async with scene.workers() as fleet:
+        scene.enqueue("checkout_started", cart(), dedup_key="later")
+        await fleet.reached("delivered")
+    assert [one.event_name for one in scene.omnisend.received()] == ["started checkout"]
 
 
 async def test_events_of_a_disabled_shop_are_neither_sent_nor_lost(scene: Scene) -> None:
