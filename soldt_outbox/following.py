@@ -23,6 +23,9 @@ from soldt_outbox.omnisend.mapping.reading import ident, structure
 from soldt_outbox.rows import FollowUp, Kind, OutboxRow
 
 MAX_LINES: Final = 500  # of one order: each is a request, of the 400 a minute that a brand has
+MAX_REPEATED_BYTES: Final = (
+    8_192  # of an order in each of its lines: a stranger's name of a megabyte must not become 500
+)
 LINE_TIME_TO_LIVE: Final = timedelta(days=14)  # an order event's
 CONTACT_TIME_TO_LIVE: Final = timedelta(days=30)  # that of every kind but events
 
@@ -48,7 +51,8 @@ def ordered_products(row: OutboxRow) -> tuple[FollowUp, ...]:
     if order.get("currency") is not None:
         shared["currency"] = order.get("currency")
     ordered_by = customer_of(payload)
-    if _storable({"ordered_by": ordered_by}) is None:
+    repeated = _storable(shared | {"ordered_by": ordered_by})
+    if repeated is None or len(_encode(repeated)) > MAX_REPEATED_BYTES:
         return ()
     lines = []
     for position, item in enumerate(map(structure, items[:MAX_LINES]), 1):

@@ -249,6 +249,7 @@ class _Items(msgspec.Struct):
     responses: list[_ItemAnswer] | None = None
 
 
+_STATUS_CODES: Final = range(100, 1000)
 _SAFE_ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
 
 
@@ -374,7 +375,7 @@ def _told(sent: Sent, listed: _Items) -> dict[str, tuple[int | None, str]]:
             name = mark(sent.resource, _as_sent(one.request)) or one.itemID
             if name is None or name not in known:
                 continue
-            code = one.responseCode
+            code = one.responseCode if one.responseCode in _STATUS_CODES else None
             if is_error and (code is None or _is_taken(code)):
                 code = 400  # an error without a status: Omnisend does not take it as it is
             told[name] = (code, _words(one, code))

@@ -7,7 +7,7 @@ There is no webhook for it: "no webhooks for contact changes", so ``GET /contact
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
@@ -108,7 +108,7 @@ def _unsubscribed(identifier: _Identifier, dialect: Dialect) -> list[Unsubscribe
     found = []
     for channel in _CHANNELS:
         said = (identifier.channels or {}).get(channel)
-        if not isinstance(said, dict) or said.get("status") != "unsubscribed" or not identifier.id:
+        if not isinstance(said, dict) or said.get("status") != "unsubscribed" or not _storable(identifier.id):
             continue
         at = _instant(said.get(dialect.status_changed_field))
         if at is not None and at >= BEGINNING:
@@ -122,7 +122,12 @@ def _cursor(paging: dict[str, Any]) -> str | None:
     after = cursors.get("after") if isinstance(cursors, dict) else None
     if after is None and isinstance(paging.get("next"), str):
         after = next(iter(parse_qs(urlsplit(paging["next"]).query).get("after", [])), None)
-    return after if isinstance(after, str) and 0 < len(after) <= _MAX_CURSOR else None
+    return after if isinstance(after, str) and _storable(after) else None
+
+
+def _storable(word: str | None) -> TypeGuard[str]:
+    """Whether it can be kept in a row: an address or a cursor of a sane length, without what PostgreSQL does not store."""
+    return word is not None and 0 < len(word) <= _MAX_CURSOR and word.isprintable()
 
 
 def _instant(value: Any) -> datetime | None:

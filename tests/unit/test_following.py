@@ -148,6 +148,12 @@ def test_a_contact_in_omnisend_s_shape_is_told_in_soldt_s_words():
     }
 
 
+def test_a_name_of_a_megabyte_does_not_become_500_of_them():
+    lines = [{"product_id": n, "title": "Mug", "price": 5, "quantity": 1} for n in range(500)]
+    assert len(ordered_products(placed(order(items=lines)))) == 500
+    assert ordered_products(placed(order(items=lines, customer_name="T" * 900_000))) == ()
+
+
 def key(**changes):
     contact = contact_of_order(placed(order(**changes)))
     assert contact is not None
