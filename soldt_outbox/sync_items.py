@@ -30,6 +30,7 @@ from soldt_outbox.omnisend.mapping import (
 )
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection
 from soldt_outbox.omnisend.mapping.ids import row_number
+from soldt_outbox.redaction import scrub
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
 from soldt_outbox.store import Store
 
@@ -74,7 +75,7 @@ class Found:
             try:
                 mapped = call()
             except PayloadRejected as error:
-                self.refused.append(Refused(id=item_id, words=f"cannot be sent: {error}"[:500]))
+                self.refused.append(Refused(id=item_id, words=scrub(f"cannot be sent: {error}")))
                 continue
             if isinstance(mapped, Skip):
                 self.skipped.append(item_id)

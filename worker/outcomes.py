@@ -22,6 +22,7 @@ from soldt_outbox.omnisend.answers import (
     SwitchCall,
     Throttled,
 )
+from soldt_outbox.redaction import scrub
 from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Outcome, Pause, PauseReason, Record, Skip, Verdict
 
 # How long a lane waits before one row goes out to see whether a refused key works again. A new `connect` ends the
@@ -214,7 +215,8 @@ def of_skip(row: OutboxRow, skip: Skip) -> Outcome:
 
 def of_rejected_payload(row: OutboxRow, error: PayloadRejected) -> Outcome:
     """A payload that cannot become a request is dead at once: it will not change."""
-    return Outcome(row=row, verdict=Verdict.DEAD, error=f"cannot be sent: {error}"[:1000])
+    # The path it names may go through a key of the payload's, and that may be anything.
+    return Outcome(row=row, verdict=Verdict.DEAD, error=scrub(f"cannot be sent: {error}", limit=1000))
 
 
 def of_failed_look_up(row: OutboxRow, what: str) -> Outcome:
