@@ -90,7 +90,7 @@ def test_people_known_from_a_consent_alone_are_named_once_however_many_calls_it_
         conn.execute(
             """
             insert into integrations_omnisend_consents (merchant_id, channel, identifier, given, occurred_at, source)
-            select %s, 'email', 'reader-' || n || '@1.2.example.com', true, now(), 'newsletter'
+            select %s, 'email', 'reader-' || n || '@example.com', true, now(), 'newsletter'
             from generate_series(1, 5) n
             """,
             [PROTEA.merchant_id],
@@ -100,7 +100,7 @@ def test_people_known_from_a_consent_alone_are_named_once_however_many_calls_it_
         worker.commit()
     worker.commit()
     named = [item for chunk in _written(database) for item in chunk]
-    assert named == [f"creader-{n}@1.2.example.com" for n in range(1, 6)]
+    assert named == [f"creader-{n}@example.com" for n in range(1, 6)]
 
 
 def test_what_was_not_committed_is_written_by_whoever_comes_next(
