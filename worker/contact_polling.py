@@ -25,7 +25,7 @@ from worker.sending import Ask, UnderWay
 from worker.shops import Shop
 
 MOST_PAGES: Final = 4  # in one go; then the merchant's other rows have their turn
-# How far behind the newest change seen the next walk begins: changes may become visible out of order, and clocks differ.
+# How far behind that the next walk begins: changes may become visible out of order, and clocks differ.
 OVERLAP: Final = timedelta(minutes=5)
 _LIVES: Final = timedelta(days=1)  # a walk; the next one begins where the last that ended did
 _FORBIDDEN: Final = 403
@@ -42,7 +42,10 @@ class ContactPolling:
         self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
 
     async def deliver(self, attempt: UnderWay, shop: Shop, ask: Ask) -> Outcome:
-        """Read the next pages. The watermark moves when the walk is over: no order of the list is relied on."""
+        """Read the next pages. The watermark moves when the walk is over, and not past the instant at which that began.
+
+        No order of the list is relied on: what changes meanwhile may stand on a page that was passed already.
+        """
         row = attempt.row
         if not shop.sync_contacts:
             return outcomes.of_skip(row, Skip(reason="contacts_off", detail="contacts are not synchronised"))
@@ -75,7 +78,8 @@ class ContactPolling:
             onward = Walk(since=since, cursor=cursor, newest=newest)
             return outcomes.with_more(outcome, records=tuple(found), follow_ups=(_next(row, onward),))
         if newest is not None:
-            found.append(Record(by="move_watermark", fields={"updated_from": newest - OVERLAP}))
+            until = min(newest, row.occurred_at)
+            found.append(Record(by="move_watermark", fields={"updated_from": until - OVERLAP}))
         return outcomes.with_more(outcome, records=tuple(found))
 
     async def _watermark(self, row: OutboxRow) -> datetime:
@@ -94,6 +98,6 @@ def _next(row: OutboxRow, walk: Walk) -> FollowUp:
         name=BatchRow.POLL,
         dedup_key=f"after {row.id}",
         payload=msgspec.to_builtins(walk),
-        occurred_at=row.occurred_at,
+        occurred_at=row.occurred_at,  # when the walk began, for all of its rows
         time_to_live=_LIVES,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from sandbox.omnisend import BrandKey
 from sandbox.shops import PROTEA
 from soldt_outbox.omnisend.batches import Resource
+from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.dialects import DIALECTS
+from soldt_outbox.rows import OmnisendRequest
 from tests.support.syncing import fill_orders, finished, start, syncs
 from tests.support.worker import Scene
 from worker import contact_polling
@@ -33,13 +37,15 @@ async def _contacts_at_omnisend(scene: Scene, count: int) -> None:
         await finished(scene, await start(scene, Resource.CONTACTS))
 
 
-async def _poll(scene: Scene, name: str = "delivered") -> None:
-    """Write the merchant's row as a worker would, and have it sent now."""
+async def _poll(scene: Scene, name: str = "delivered", *, began: datetime | None = None) -> None:
+    """Write the merchant's row as a worker would, and have it sent now; ``began``: as if its walk had begun then."""
     async with syncs(scene) as held:
         await held.write_polls()
     due = scene.query(
-        """update integrations_omnisend_outbox set available_at = now(), dedup_key = gen_random_uuid()::text
-        where name = 'contacts_poll' and state = 'pending' returning id"""
+        """update integrations_omnisend_outbox
+        set available_at = now(), occurred_at = coalesce(%s, now()), dedup_key = gen_random_uuid()::text
+        where name = 'contacts_poll' and state = 'pending' returning id""",
+        [began],
     )
     assert len(due) == 1
     async with scene.workers() as fleet:
@@ -64,6 +70,24 @@ def _consents(scene: Scene) -> list[dict[str, Any]]:
     return scene.query(
         "select channel, identifier, given, origin, source, occurred_at from integrations_omnisend_consents order by id"
     )
+
+
+async def _subscribe_at_omnisend(scene: Scene, brand: BrandKey, email: str) -> None:
+    """As another app of the merchant's would: the contact agrees, now."""
+    dialect = DIALECTS[scene.api_version]
+    channel = {"status": "subscribed", dialect.status_changed_field: datetime.now(UTC).isoformat()}
+    body = {"identifiers": [{"type": "email", "id": email, "channels": {"email": channel}}]}
+    request = OmnisendRequest(method="POST", path="/contacts", body=json.dumps(body).encode())
+    async with OmnisendClient(scene.omnisend.url, dialect) as omnisend:
+        assert (await omnisend.send(request, brand.key)).status == 200
+
+
+def _status_at_omnisend(scene: Scene, brand: BrandKey, email: str) -> str | None:
+    contacts = scene.omnisend.contacts(brand.brand_id).contacts
+    (status,) = [
+        one.status("email") for one in contacts if email in {found.identifier for found in one.channels}
+    ]
+    return status
 
 
 async def test_who_unsubscribed_at_omnisend_is_recorded_with_their_own_instant(
@@ -102,8 +126,11 @@ async def test_nobody_is_subscribed_by_what_omnisend_says(scene: Scene, brand: B
     async with scene.workers():
         await finished(scene, await start(scene, Resource.CONTACTS))
     known = _consents(scene)
+    await _subscribe_at_omnisend(scene, brand, "customer-1@example.com")
+    assert _status_at_omnisend(scene, brand, "customer-1@example.com") == "subscribed"
     await _poll(scene)
     assert _consents(scene) == known
+    assert [one["given"] for one in known] == [True, False]
 
 
 async def test_a_walk_over_many_pages_goes_on_in_rows_that_follow(
@@ -135,6 +162,22 @@ async def test_the_next_walk_begins_a_little_before_the_newest_change_seen(
     assert abs(row["updated_from"] - (newest - contact_polling.OVERLAP)) < timedelta(seconds=1)
 
 
+async def test_what_changes_during_a_walk_is_read_by_the_next_one(
+    scene: Scene, brand: BrandKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may stand on a page that was passed before it changed, whatever a later page shows."""
+    from soldt_outbox.omnisend import contact_pages
+
+    monkeypatch.setattr(contact_pages, "PAGE", 4)
+    monkeypatch.setattr(contact_polling, "MOST_PAGES", 1)
+    began = datetime.now(UTC) - timedelta(hours=1)
+    await _contacts_at_omnisend(scene, 6)
+    await _poll(scene, began=began)
+    assert len([row for row in scene.outbox() if row["name"] == "contacts_poll"]) == 2, "several rows"
+    (row,) = scene.query("select updated_from from omnisend_private.contact_watermarks")
+    assert row["updated_from"] == began - contact_polling.OVERLAP
+
+
 async def test_a_key_that_may_not_read_contacts_does_not_hold_up_the_merchants_batches(scene: Scene) -> None:
     scene.connect(permissions=["events.write", "products.write", "products.read"])
     scene.query(
@@ -154,5 +197,7 @@ async def test_each_merchant_with_contacts_on_has_one_walk_at_a_time(scene: Scen
         await held.write_polls()
         await held.write_polls()
     (row,) = scene.outbox()
+    due = scene.one("select occurred_at = available_at as due from integrations_omnisend_outbox")["due"]
+    assert due, "a walk counts as begun when it may begin"
     assert (row["name"], str(row["merchant_id"])) == ("contacts_poll", str(PROTEA.merchant_id))
     assert 0 <= row["due_in"] <= timedelta(minutes=30).total_seconds()
