@@ -12,8 +12,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
-
 from soldt_outbox.events import WorkerEventName
 from soldt_outbox.json_objects import json_object
 from soldt_outbox.omnisend.mapping.line_items import MAX_ITEMS
@@ -31,7 +29,6 @@ CONTACT_TIME_TO_LIVE: Final = timedelta(days=30)  # that of every kind but event
 
 _MAX_DIGITS: Final = 1_000  # of a number that stands for a customer; nobody's phone has more
 _NO_DIGIT = re.compile(r"[^0-9]")
-_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 
 
 def ordered_products(row: OutboxRow) -> tuple[FollowUp, ...]:
@@ -75,7 +72,7 @@ def ordered_products(row: OutboxRow) -> tuple[FollowUp, ...]:
 def contact_of_order(row: OutboxRow) -> FollowUp | None:
     """A ``contact_changed`` with what the order in ``row`` says of its customer; ``None`` where that is nobody.
 
-    Its key is a hash of what is told, so a customer who orders again with the same details is told once.
+    Its key is the order's, so that details that return to what they were are told again: one request an order.
     """
     payload = structure(row.payload)
     if not isinstance(payload, dict):
@@ -94,7 +91,8 @@ def contact_of_order(row: OutboxRow) -> FollowUp | None:
     return FollowUp(
         kind=Kind.CONTACT,
         name="contact_changed",
-        dedup_key=hashlib.sha256(_encode(contact)).hexdigest(),
+        # A hash, since an order's own key may be as long as a key may be.
+        dedup_key=hashlib.sha256(f"order {row.dedup_key}".encode()).hexdigest(),
         payload=contact,
         occurred_at=row.occurred_at,
         time_to_live=CONTACT_TIME_TO_LIVE,

@@ -333,7 +333,7 @@ EXAMPLES: dict[str, Example] = {
     "custom_event": _event(
         CustomEvent(**_AT, event="gift_wrapped", contact=VISITOR, properties=GIFT, dedup_key="order 4122111")
     ),
-    "contact_changed": _contact(ContactRow.CONTACT_CHANGED, CONTACT, "a hash of what is told"),
+    "contact_changed": _contact(ContactRow.CONTACT_CHANGED, CONTACT, "a hash of the order's key"),
     "consent_given_email": _contact(
         ContactRow.CONSENT_GIVEN,
         PERSON | {"channel": "email", "email": ANN},
