@@ -14,6 +14,7 @@ from rich.markup import escape
 import soldt_outbox
 from cli.configuring import configure_command
 from cli.connecting import connect_command, disconnect_command
+from cli.forgetting import forget_command
 from cli.keys import encrypt_credentials_command, keygen_command, rotate_keys_command
 from cli.looking import dead_command, logs_command, status_command
 from cli.playing import demo_command, sandbox_command
@@ -101,6 +102,7 @@ def _register() -> None:
         ("logs", logs_command, _LOOKING),
         ("dead", dead_command, _LOOKING),
         ("retry", retry_command, _LOOKING),
+        ("forget", forget_command, _LOOKING),
         ("keygen", keygen_command, _KEYS),
         ("rotate-keys", rotate_keys_command, _KEYS),
         ("encrypt-credentials", encrypt_credentials_command, _KEYS),
@@ -113,8 +115,8 @@ def _register() -> None:
             name,
             help=_help(command.__doc__),
             rich_help_panel=panel,
-            # What stands beside connect's options may be a key: the command refuses it without repeating it.
-            context_settings={"allow_extra_args": command is connect_command},
+            # What stands beside their options may be a key or an address: the command refuses it without repeating it.
+            context_settings={"allow_extra_args": command in (connect_command, forget_command)},
         )(command)
 
 

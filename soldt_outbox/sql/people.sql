@@ -237,6 +237,10 @@ where merchant_id = %(merchant_id)s;
 -- name: drop_plaintext
 alter table public.integrations_omnisend drop column api_key;
 
+-- name: forget_person
+-- What is held of a person of a merchant goes; how much of each kind. For the tables' owner and service_role.
+select public.omnisend_forget_person(%(merchant_id)s, %(email)s, %(phone)s) as forgotten;
+
 -- name: enqueue
 select public.omnisend_enqueue(%(merchant_id)s, %(name)s, %(payload)s::jsonb, %(dedup_key)s, %(occurred_at)s, %(ordering_key)s, %(kind)s) as id;
 

@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(126);
+select plan(136);
 
 -- Row level security -----------------------------------------------------------------------------------------------------
 
@@ -79,6 +79,9 @@ from (values ('anon', '{}'::text[]), ('authenticated', '{}'), ('service_role', '
 select function_privs_are('public', 'omnisend_contact_changed', array['uuid', 'jsonb', 'timestamptz'], role::name, privileges,
   format('%s on omnisend_contact_changed: %s', role, privileges))
 from (values ('anon', '{}'::text[]), ('authenticated', '{}'), ('service_role', '{EXECUTE}')) as roles (role, privileges);
+select function_privs_are(schema::name, name::name, array['uuid', 'text', 'text'], role::name, privileges, format('%s on %s', role, name))
+from (values ('public', 'omnisend_forget_person'), ('omnisend_private', 'forget_person')) as functions (schema, name)
+cross join (values ('anon', '{}'::text[]), ('authenticated', '{}'), ('service_role', '{EXECUTE}'), ('omnisend_worker', '{}')) as roles (role, privileges);
 select schema_privs_are('omnisend_private', 'anon', '{USAGE}', 'a visitor''s consent passes through the private schema');
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
@@ -139,6 +142,13 @@ select throws_ok('select name from public.integrations_omnisend_outbox', '42501'
 select throws_ok('select identifier from public.integrations_omnisend_consents', '42501', null, 'nor for consents');
 select isnt(public.omnisend_record_consent('cafe0000-0000-4000-8000-000000000001', 'email', 'visitor@pgtap.example'), null, 'but gives theirs');
 reset role;
+
+-- A person forgotten -----------------------------------------------------------------------------------------------------
+
+select is(
+  public.omnisend_forget_person('cafe0000-0000-4000-8000-000000000001', 'Somebody@pgtap.example') ->> 'consents', '1', 'a person is forgotten');
+select results_eq('select identifier collate "default" from public.integrations_omnisend_consents where merchant_id = ''cafe0000-0000-4000-8000-000000000001''',
+  array['visitor@pgtap.example'], 'and nobody else');
 
 select * from finish();
 rollback;

@@ -21,6 +21,7 @@ COMMANDS = [
     "logs",
     "dead",
     "retry",
+    "forget",
     "keygen",
     "rotate-keys",
     "encrypt-credentials",

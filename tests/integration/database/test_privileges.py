@@ -42,6 +42,8 @@ CALLABLE = {
     f"public.omnisend_contact_changed{_CHANGED}": {"service_role", WORKER},
     f"omnisend_private.contact_changed{_CHANGED}": {"service_role", WORKER},
     "omnisend_private.consent_states(uuid[],text[],text[])": {WORKER},
+    "public.omnisend_forget_person(uuid,text,text)": {"service_role"},
+    "omnisend_private.forget_person(uuid,text,text)": {"service_role"},
     "omnisend_private.write_sync(bigint,integer)": {WORKER},
     "omnisend_private.sync_orders(bigint,bigint[])": {WORKER},
     "omnisend_private.note_unsubscribed(uuid,text,text,timestamp with time zone)": {WORKER},

@@ -112,3 +112,18 @@ async def test_no_contact_that_is_sent_is_questionable(scene: Scene, brand: str)
     contacts = [one for one in scene.omnisend.received() if one.path.endswith("/contacts")]
     assert len(contacts) == 2
     assert [one.findings for one in contacts] == [[], []]
+
+
+async def test_whose_consents_were_forgotten_is_not_subscribed_by_what_follows(
+    scene: Scene, brand: str
+) -> None:
+    """Neither by the opt-in nor by the opt-out being gone: an order tells of them as of anybody who never agreed."""
+    _say(scene, given=True, at=LAST_YEAR)
+    _say(scene, given=False)
+    scene.query("select public.omnisend_forget_person(%s, %s)", [PROTEA.merchant_id, EMAIL])
+    with scene.database.connect() as conn:
+        place(conn)
+    async with scene.workers() as fleet:
+        await fleet.reached("delivered", 2)
+    (contact,) = scene.omnisend.contacts(brand).contacts
+    assert contact.status("email") == "nonSubscribed"
