@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from soldt_outbox.events import WorkerEventName
-from soldt_outbox.json_objects import json_object
+from soldt_outbox.json_objects import encode, json_object
 from soldt_outbox.omnisend.mapping.line_items import MAX_ITEMS
 from soldt_outbox.omnisend.mapping.orders import order_in
 from soldt_outbox.omnisend.mapping.people import customer_fields, stated_details
@@ -49,7 +49,7 @@ def ordered_products(row: OutboxRow) -> tuple[FollowUp, ...]:
         shared["currency"] = order.get("currency")
     ordered_by = customer_of(payload)
     repeated = _storable(shared | {"ordered_by": ordered_by})
-    if repeated is None or len(_encode(repeated)) > MAX_REPEATED_BYTES:
+    if repeated is None or len(encode(repeated)) > MAX_REPEATED_BYTES:
         return ()
     lines = []
     for position, item in enumerate(map(structure, items[:MAX_LINES]), 1):
