@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
+
+DEFAULT_COUNTRY: Final = "ZA"  # of a merchant that says no other; as the column's default
 
 
 class Kind(StrEnum):
@@ -136,7 +138,7 @@ class MerchantProfile:
 
     merchant_id: UUID
     storefront_url: str | None
-    country_code: str = "ZA"
+    country_code: str = DEFAULT_COUNTRY
     currency: str = "ZAR"
     locale: str = "en"
 

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from soldt_outbox import settlement
 from soldt_outbox.database import AsyncDatabase
 from soldt_outbox.errors import SchemaError
+from soldt_outbox.omnisend.mapping import recipient_hash
 from soldt_outbox.omnisend.mapping.contacts import ConsentState, read_consents
 from soldt_outbox.rows import (
     CatalogueProduct,
@@ -97,7 +98,7 @@ class MerchantRecord:
 
 
 class Store:
-    """The outbox protocol over one database. Every method is one round trip and one transaction."""
+    """The outbox protocol over one database. Every method is one round trip and one transaction, but ``expire_waiting``."""
 
     def __init__(
         self,
@@ -195,8 +196,21 @@ class Store:
         return bool((await self._database.run("catalogue_granted"))[0]["granted"])
 
     async def expire_waiting(self, *, limit: int) -> int:
-        """Expire rows that wait too long behind a paused lane; how many."""
-        return len(await self._database.run("expire_waiting", {"limit": limit}))
+        """Expire rows that wait too long behind a paused lane; how many.
+
+        In two statements: whom a row is about, which its log row is found by, is read here and not in SQL.
+        """
+        found = await self._database.run("expirable", {"limit": limit})
+        rows = [
+            {
+                "id": row["id"],
+                "contact_hash": recipient_hash(Kind(row["kind"]), row["payload"], row["country_code"]),
+            }
+            for row in found
+        ]
+        if not rows:
+            return 0
+        return len(await self._database.run("expire_waiting", {"rows": Jsonb(rows)}))
 
     async def forget_kept_orders(self, *, limit: int) -> int:
         """Remove copies of placed orders whose rows are settled; how many."""

@@ -33,6 +33,7 @@ PRUNE_S: Final = 600.0
 HEALTH_S: Final = 120.0
 SYNCS_S: Final = 30.0
 POLLS_S: Final = 300.0  # a third of the quarter of an hour in which each merchant has one
+EXPIRE_BATCH: Final = 200  # rows at a time, each with its payload
 BATCH: Final = 1000  # rows per statement: some tens of milliseconds, so that no snapshot is held for long
 OLD_SNAPSHOT_S: Final = 300.0  # past this, dead tuples pile up that vacuum may not remove
 DEAD_TUPLE_SHARE: Final = 0.5
@@ -85,7 +86,7 @@ class Maintenance:
 
     async def expire(self) -> None:
         """Expire what waits too long behind lanes that do not run."""
-        while (expired := await self._store.expire_waiting(limit=BATCH)) > 0:
+        while (expired := await self._store.expire_waiting(limit=EXPIRE_BATCH)) > 0:
             self._statistics.count("expired_waiting", expired)
             log.info("expired behind paused lanes", rows=expired)
 

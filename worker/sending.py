@@ -30,9 +30,10 @@ from soldt_outbox.omnisend.answers import (
     classify,
 )
 from soldt_outbox.omnisend.client import OmnisendClient
+from soldt_outbox.omnisend.mapping import recipient_hash
 from soldt_outbox.redaction import contact_hash
 from soldt_outbox.request_logs import logged_request
-from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip
+from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, Verdict
 from soldt_outbox.store import MAX_RESCUES
 from worker import outcomes
 from worker.authorizing import Authorizer
@@ -125,10 +126,13 @@ class Sender:
 
     async def deliver(self, attempt: UnderWay, surroundings: Surroundings) -> Outcome:
         """How this row's attempt ended. Raises only what cancels it."""
+        shop = surroundings.shops.get(attempt.row.merchant_id)
+        return _findable(await self._outcome(attempt, shop, surroundings), shop)
+
+    async def _outcome(self, attempt: UnderWay, shop: Shop | None, surroundings: Surroundings) -> Outcome:
         row = attempt.row
         try:
-            unsent = self._judge(row, surroundings.shops.get(row.merchant_id))
-            return unsent or await self._tell(attempt, surroundings)
+            return self._judge(row, shop) or await self._tell(attempt, surroundings)
         except PayloadRejected as error:
             return outcomes.of_rejected_payload(row, error)
         except NotLookedUp as error:
@@ -278,6 +282,15 @@ class Sender:
             return await self._shops.was_replaced(attempt.row.merchant_id, attempt.sealed)
         except PASSING:
             return False  # then the lane waits, at worst, for its next probe
+
+
+def _findable(outcome: Outcome, shop: Shop | None) -> Outcome:
+    """With whom it is about, where it ended before there was a request that says so. A row handed back has no log row."""
+    if outcome.contact_hash is not None or outcome.verdict is Verdict.RELEASE:
+        return outcome
+    row = outcome.row
+    known_as = recipient_hash(row.kind, row.payload, shop.profile.country_code if shop else None)
+    return outcome if known_as is None else msgspec.structs.replace(outcome, contact_hash=known_as)
 
 
 def _where(error: Exception) -> str:

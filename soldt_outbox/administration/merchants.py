@@ -22,11 +22,10 @@ from soldt_outbox.omnisend.answers import (
 )
 from soldt_outbox.omnisend.client import Brand, BrandRefused, OmnisendClient
 from soldt_outbox.redaction import scrub
-from soldt_outbox.rows import PauseReason
+from soldt_outbox.rows import DEFAULT_COUNTRY, PauseReason
 from soldt_outbox.sql import queries
 
 API_KEY_COLUMN = "api_key_enc"
-DEFAULT_COUNTRY = "ZA"  # as the column's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

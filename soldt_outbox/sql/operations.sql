@@ -64,14 +64,14 @@ from omnisend_private.catalogue(%(merchants)s::uuid[], %(products)s::bigint[]);
 -- Remove copies of orders that no row is to tell any more.
 select omnisend_private.forget_kept_orders(%(limit)s) as forgotten;
 
--- name: expire_waiting
--- Expire rows that wait past their time to live and that no claim will find expired: those behind a paused lane, of a kind
--- that the key may not send, or of a merchant that is disabled or whose connection is gone. A bounded number at a time.
+-- name: expirable
+-- Rows that wait past their time to live and that no claim will find expired: those behind a paused lane, of a kind that the key
+-- may not send, or of a merchant that is disabled or whose connection is gone. A bounded number, with what says whom they are about.
 --
 -- Of a disconnected merchant (disabled, and without a credential) nothing may wait: `skip_waiting` passed over what a worker held
 -- and what a transaction under way had written.
 with waiting as materialized (
-  select l.merchant_id, k.kind,
+  select l.merchant_id, k.kind, i.country_code,
     i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null as disconnected
   from public.integrations_omnisend_lanes l
   cross join unnest(enum_range(null::public.omnisend_outbox_kind)) as k (kind)
@@ -80,19 +80,34 @@ with waiting as materialized (
     or (l.forbidden_until > now() and k.kind = any (l.forbidden_kinds))
 ),
 old as materialized (
-  select o.id, w.disconnected
+  select o.id, o.kind, o.payload, w.country_code
   from waiting w
   cross join lateral (
-    select o.id
+    select o.id, o.kind, o.payload
     from public.integrations_omnisend_outbox o
     where o.merchant_id = w.merchant_id and o.kind = w.kind and o.state = 'pending' and (o.expires_at <= now() or w.disconnected)
       and o.available_at < 'infinity'  -- not through the dead ones
-      and (o.lease_until is null or o.lease_until <= now())
     order by o.kind, o.available_at
     limit %(limit)s
-    for update of o skip locked
   ) o
   limit %(limit)s
+)
+select id, kind::text, coalesce(payload, omnisend_private.placed_order(id)) as payload, country_code from old;
+
+-- name: expire_waiting
+-- Expire, or skip, those of the rows given that still wait and are in nobody's hand, and log it. `contact_hash`: whom a row is about.
+with given as materialized (
+  select r.* from jsonb_to_recordset(%(rows)s::jsonb) as r (id bigint, contact_hash text)
+),
+old as materialized (
+  select o.id, g.contact_hash, coalesce(i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null, false) as disconnected
+  from given g
+  join public.integrations_omnisend_outbox o on o.id = g.id
+  left join public.integrations_omnisend i on i.merchant_id = o.merchant_id
+  where o.state = 'pending' and (o.lease_until is null or o.lease_until <= now())
+    and (o.expires_at <= now() or (i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null))
+  order by o.id
+  for update of o skip locked
 ),
 expired as (
   update public.integrations_omnisend_outbox o
@@ -101,11 +116,11 @@ expired as (
       last_error = case when old.disconnected then 'disconnected' else coalesce(o.last_error, 'expired') end,
       lease_token = null, lease_until = null, leased_by = null
   from old where o.id = old.id
-  returning o.id, o.merchant_id, o.kind, o.name, o.attempts, o.last_error, o.state::text as outcome
+  returning o.id, o.merchant_id, o.kind, o.name, o.attempts, o.last_error, o.state::text as outcome, old.contact_hash
 )
-insert into public.integrations_omnisend_logs (merchant_id, kind, name, outbox_id, attempt, outcome, error)
+insert into public.integrations_omnisend_logs (merchant_id, kind, name, outbox_id, attempt, outcome, error, contact_hash)
 select merchant_id, kind::text, name, id, attempts, outcome,
-  case when outcome = 'expired' then 'waited past its time to live: ' || last_error else last_error end
+  case when outcome = 'expired' then 'waited past its time to live: ' || last_error else last_error end, contact_hash
 from expired
 returning outbox_id;
 

@@ -12,6 +12,7 @@ from soldt_outbox.omnisend.mapping.catalogue import (
 )
 from soldt_outbox.omnisend.mapping.contacts import contact_identifiers, map_contact, read_consents
 from soldt_outbox.omnisend.mapping.events import line_item_products, map_event, product_ids
+from soldt_outbox.omnisend.mapping.recipients import recipient_hash
 
 __all__ = [
     "changed_collection",
@@ -24,4 +25,5 @@ __all__ = [
     "map_product",
     "product_ids",
     "read_consents",
+    "recipient_hash",
 ]

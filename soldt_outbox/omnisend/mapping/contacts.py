@@ -111,12 +111,15 @@ def read_consents(rows: Iterable[Mapping[str, Any]]) -> dict[UUID, dict[tuple[st
 
 def contact_identifiers(row: OutboxRow, merchant: MerchantProfile) -> list[tuple[str, str]]:
     """The (channel, identifier) pairs whose consents ``map_contact`` needs; none for what it would reject."""
-    payload = structure(row.payload)
-    if not isinstance(payload, dict):
-        return []
     return [
-        (channel.value, address) for channel, address in _addresses(_person(payload, merchant.country_code))
+        (channel.value, address) for channel, address in _stored_addresses(row.payload, merchant.country_code)
     ]
+
+
+def contact_recipient(stored: Any, country: str) -> str | None:
+    """Whom a contact's payload is about, as ``map_contact`` reads it: e-mail else phone; ``None`` where it names nobody."""
+    addresses = _stored_addresses(stored, country)
+    return addresses[0][1] if addresses else None
 
 
 def map_contact(
@@ -166,6 +169,11 @@ def _person(payload: dict[str, Any], country: str) -> Customer:
     if payload.get("channel") == Channel.SMS and isinstance(recorded, str) and E164.fullmatch(recorded):
         return who._replace(phone=recorded)
     return who
+
+
+def _stored_addresses(stored: Any, country: str) -> list[tuple[Channel, str]]:
+    payload = structure(stored)
+    return _addresses(_person(payload, country)) if isinstance(payload, dict) else []
 
 
 def _addresses(who: Customer) -> list[tuple[Channel, str]]:

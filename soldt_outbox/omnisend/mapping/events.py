@@ -110,8 +110,18 @@ def map_event(
         path=dialect.events_path,
         body=body,
         event_id=identity,
-        recipient=who.email or who.phone,
+        recipient=_recipient(who),
     )
+
+
+def event_recipient(stored: Any, country: str) -> str | None:
+    """Whom an event's payload is about, as ``map_event`` reads it: e-mail else phone; ``None`` where it names nobody."""
+    payload = structure(stored)
+    return _recipient(customer(payload, country)) if isinstance(payload, dict) else None
+
+
+def _recipient(who: Customer) -> str | None:
+    return who.email or who.phone
 
 
 def product_ids(row: OutboxRow) -> set[str]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from soldt_outbox.rows import Outcome, Verdict
 from tests.integration.plans.tables import (
@@ -120,17 +121,26 @@ def test_renewing_and_settling_cost_a_few_probes_a_row(worker: Session) -> None:
 
 
 def test_the_sweep_reads_the_queues_of_paused_lanes_only(worker: Session) -> None:
-    idle = worker.explain("expire_waiting", limit=1000)
+    idle = worker.explain("expirable", limit=1000)
     assert idle.rows == 0
     assert idle.rows_touched == 0
     worker.conn.execute(
         "update public.integrations_omnisend_lanes set paused_until = now() + interval '1 hour' where merchant_id = any (%s)",
         [merchants(DEAD_LETTERS, 9)],
     )
-    paused = worker.explain("expire_waiting", limit=1000)
+    paused = worker.explain("expirable", limit=1000)
     assert not paused.whole_tables
     assert DUE in paused.indexes
     assert paused.rows_touched <= 45, "twenty rows wait at each; the two thousand dead ones are not looked at"
+
+    pending = (
+        "select id from public.integrations_omnisend_outbox where state = 'pending' order by id limit 200"
+    )
+    rows = [{"id": row_id, "contact_hash": None} for (row_id,) in worker.conn.execute(pending).fetchall()]
+    expiring = worker.explain("expire_waiting", rows=Jsonb(rows))
+    assert not expiring.whole_tables
+    assert expiring.indexes <= {KEY}
+    assert expiring.buffers <= 200 * 3 * PROBE
 
 
 def test_pruning_reads_what_it_deletes(worker: Session) -> None:

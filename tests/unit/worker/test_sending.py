@@ -144,6 +144,25 @@ async def test_what_is_not_to_be_sent_is_not_sent(
     assert (words is None) if outcome.error is None else (words is not None and words in outcome.error)
 
 
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({"rescues": MAX_RESCUES}, True),
+        ({"expired": True}, True),
+        ({"expired": True}, False),
+        ({"payload": cart() | {"properties": "all of it"}}, True),
+    ],
+    ids=["poison", "expired", "expired of a merchant that is gone", "broken"],
+)
+async def test_what_ends_unsent_is_logged_with_whom_it_is_about(
+    bench: Bench, changes: dict[str, Any], known: bool
+) -> None:
+    sent = await bench.deliver(_checkout())
+    unsent = await bench.deliver(_checkout(**changes), known=known)
+    assert unsent.verdict is not Verdict.DELIVERED
+    assert unsent.contact_hash == sent.contact_hash is not None
+
+
 async def test_a_row_of_a_merchant_that_is_gone_is_handed_back(bench: Bench) -> None:
     outcome = await bench.deliver(_checkout(), known=False)
     assert (outcome.verdict, outcome.counted) == (Verdict.RELEASE, False)
