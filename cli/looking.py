@@ -153,8 +153,9 @@ def logs_command(
 ) -> None:
     """Show what was sent to Omnisend and what it answered: one line per attempt, newest first.
 
-    Requests are kept with personal data masked, and shown with --json only. With --follow, oldest first, and --json
-    gives one object a line.
+    Of what a batch could not tell, the item is named by its id: a product, a category, or an order (of a contact, the
+    order it is known from). Requests are kept with personal data masked, and shown with --json only. With --follow,
+    oldest first, and --json gives one object a line.
 
     Examples:
       soldt-outbox logs --merchant protea --limit 20
@@ -223,7 +224,7 @@ async def _print_logs(database: AsyncDatabase, records: Sequence[LogRecord]) -> 
         return
     names = await slugs(database, (record.merchant_id for record in records))
     answer_table(
-        ["time", "merchant", "event", "outcome", "HTTP", "attempt", "outbox row", "why"],
+        ["time", "merchant", "event", "item", "outcome", "HTTP", "attempt", "outbox row", "why"],
         [_log_row(record, names) for record in records],
     )
 
@@ -249,6 +250,7 @@ def dead_command(
     They keep what is to be sent until they are put back (`soldt-outbox retry`) or pruned.
 
     Examples:
+        _item(record),
       soldt-outbox dead
       soldt-outbox dead --merchant protea --limit 10
       soldt-outbox dead --json | jq '.[].id' | xargs soldt-outbox retry
@@ -257,6 +259,12 @@ def dead_command(
     no database, no tables.
     """
     letters, names = run(_dead(load_settings(), merchant, limit))
+def _item(record: LogRecord) -> str | None:
+    """Which item of a batch it is about."""
+    item = record.request.get("item") if isinstance(record.request, dict) else None
+    return item if isinstance(item, str) else None
+
+
     letters = [replace(letter, dedup_key=scrub(letter.dedup_key)) for letter in letters]
     if as_json:
         answer_json([asdict(letter) | {"slug": names.get(letter.merchant_id)} for letter in letters])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def test_items_that_are_not_at_omnisend_in_the_end_are_said_and_told_by_the_exit
     assert "1 rejected" in said.out
     why = cli("logs", "--merchant", PROTEA.slug, "--outcome", "dead")
     assert "title: is missing" in why.out
+    assert re.search(r"product_changed +102 +dead ", why.out), "which item it is"
 
 
 def test_what_is_detached_waits_for_workers_and_can_be_looked_at(
