@@ -46,9 +46,10 @@ LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="At most so ma
 def status_command(*, merchant: MerchantOption = None, as_json: JsonOption = False) -> None:
     """Show how the outbox is doing: workers, merchants, what waits, what is dead, and what needs a person.
 
-    Something needs a person when no worker was seen for a minute, a merchant's connection is in error, there are
-    dead letters, an event of a connected merchant has been due for ten minutes, the plaintext column is still there,
-    or a transaction has been open for half an hour. A disabled merchant never does.
+    Something needs a person when no worker was seen for a minute, a merchant's connection is in error, its key may not
+    send a kind of row, there are dead letters, an event of a connected merchant has been due for ten minutes or anything
+    else of it for a day, the plaintext column is still there, or a transaction has been open for half an hour. A
+    disabled merchant never does. A full refresh or an import may take hours, and holds up no event.
 
     Examples:
       soldt-outbox status
@@ -86,7 +87,17 @@ def _print_status(found: Status) -> None:
     answer("")
     if found.merchants:
         answer_table(
-            ["merchant", "connection", "credential", "lane", "waiting", "dead", "oldest due", "last event"],
+            [
+                "merchant",
+                "connection",
+                "credential",
+                "lane",
+                "waiting",
+                "dead",
+                "event due",
+                "other due",
+                "last event",
+            ],
             [
                 [
                     str(m),
@@ -96,6 +107,7 @@ def _print_status(found: Status) -> None:
                     _count(m.waiting),
                     _count(m.dead),
                     duration(m.oldest_due_seconds),
+                    duration(m.oldest_other_due_seconds),
                     instant(m.last_event_at),
                 ]
                 for m in found.merchants
@@ -121,9 +133,13 @@ def _credential(merchant: MerchantStatus) -> str:
 
 
 def _lane(merchant: MerchantStatus) -> str:
+    lane = "probing" if merchant.failures_in_row and merchant.paused_until else "open"
     if merchant.paused_until is not None and merchant.paused_until > datetime.now(UTC):
-        return f"paused: {merchant.pause_reason} until {instant(merchant.paused_until)}"
-    return "probing" if merchant.failures_in_row and merchant.paused_until else "open"
+        lane = f"paused: {merchant.pause_reason} until {instant(merchant.paused_until)}"
+    forbidden = (
+        f"{one.kind} forbidden until {instant(one.until)} (needs {one.needs})" for one in merchant.forbidden
+    )
+    return "; ".join([lane, *forbidden])
 
 
 def _count(number: int) -> str:
@@ -234,12 +250,19 @@ def _log_row(record: LogRecord, names: dict[Any, str]) -> list[object]:
         instant(record.created_at),
         names.get(record.merchant_id, record.merchant_id),
         record.name,
+        _item(record),
         record.outcome,
         record.status_code,
         record.attempt,
         record.outbox_id,
         record.error,
     ]
+
+
+def _item(record: LogRecord) -> str | None:
+    """Which item of a batch it is about."""
+    item = record.request.get("item") if isinstance(record.request, dict) else None
+    return item if isinstance(item, str) else None
 
 
 def dead_command(
@@ -250,7 +273,6 @@ def dead_command(
     They keep what is to be sent until they are put back (`soldt-outbox retry`) or pruned.
 
     Examples:
-        _item(record),
       soldt-outbox dead
       soldt-outbox dead --merchant protea --limit 10
       soldt-outbox dead --json | jq '.[].id' | xargs soldt-outbox retry
@@ -259,12 +281,6 @@ def dead_command(
     no database, no tables.
     """
     letters, names = run(_dead(load_settings(), merchant, limit))
-def _item(record: LogRecord) -> str | None:
-    """Which item of a batch it is about."""
-    item = record.request.get("item") if isinstance(record.request, dict) else None
-    return item if isinstance(item, str) else None
-
-
     letters = [replace(letter, dedup_key=scrub(letter.dedup_key)) for letter in letters]
     if as_json:
         answer_json([asdict(letter) | {"slug": names.get(letter.merchant_id)} for letter in letters])

@@ -11,7 +11,7 @@ import msgspec
 
 from soldt_outbox.backoff import RetryPolicy, told_wait
 from soldt_outbox.errors import MayHaveBeenSeen, NeverSeen, PayloadRejected, TransportError
-from soldt_outbox.oauth.scopes import Scope, needed_scope
+from soldt_outbox.oauth.scopes import Scope, permission_for
 from soldt_outbox.omnisend.answers import (
     AnswerClass,
     Blocked,
@@ -39,14 +39,6 @@ _SENTENCES: Final = {
     PauseReason.FORBIDDEN: "The API key lacks a permission: sending events needs events.write. Add it at Omnisend (it takes up to five minutes) or connect with another key.",
     PauseReason.RETIRED: "Omnisend retired the version of its API that is spoken to it. Nothing is lost: events wait until another version is set.",
     PauseReason.PAYMENT: "Omnisend answers that the account's plan or payment does not allow this. Check billing at Omnisend; waiting events are then sent.",
-}
-
-
-_PERMISSIONS: Final = {
-    Kind.CONTACT: needed_scope(Kind.CONTACT).value,
-    Kind.PRODUCT: needed_scope(Kind.PRODUCT).value,
-    Kind.CATEGORY: needed_scope(Kind.CATEGORY).value,
-    Kind.BATCH: "to write and to read what is sent in batches (contacts, products or events: .write and .read)",
 }
 
 
@@ -130,13 +122,12 @@ def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outc
 
 def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:
     """The key may send events and not this: the merchant's events go on."""
-    kind = attempt.row.kind
     return settled(
         attempt,
         Verdict.RELEASE,
         f"{PauseReason.FORBIDDEN}: {words}",
         counted=False,
-        forbidden=_forbidden(kind, _PERMISSIONS[kind]),
+        forbidden=_forbidden(attempt.row.kind),
     )
 
 
@@ -147,9 +138,9 @@ def with_more(
     return msgspec.structs.replace(outcome, records=records, follow_ups=follow_ups)
 
 
-def _forbidden(kind: Kind, needed: str) -> str:
+def _forbidden(kind: Kind) -> str:
     return (
-        f"The API key or token lacks a permission: {kind} needs {needed}. Add it at Omnisend (it takes up to five minutes) "
+        f"The API key or token lacks a permission: {kind} needs {permission_for(kind)}. Add it at Omnisend (it takes up to five minutes) "
         "or connect again; what waits is then sent. Events go on meanwhile."
     )
 
@@ -163,7 +154,7 @@ def of_missing_scope(row: OutboxRow, scope: Scope) -> Outcome:
             verdict=Verdict.RELEASE,
             error=error,
             counted=False,
-            forbidden=_forbidden(row.kind, scope),
+            forbidden=_forbidden(row.kind),
         )
     pause = Pause(
         reason=PauseReason.FORBIDDEN,

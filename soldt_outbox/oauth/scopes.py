@@ -84,6 +84,13 @@ def needed_scope(use: Kind | Reading) -> Scope:  # noqa: PLR0911 - a table
         case _:
             assert_never(use)
 
+def permission_for(kind: Kind) -> str:
+    """What a key or token needs for rows of a kind, for people: Omnisend's 403 does not say."""
+    if kind is Kind.BATCH:
+        return "to write and to read what is sent in batches (contacts, products or events: .write and .read)"
+    return needed_scope(kind).value
+
+
 
 def batch_uses(batched: Kind) -> tuple[Kind | Reading, ...]:
     """What sending a batch of a kind, and following it to its end, comes to."""

@@ -93,17 +93,23 @@ left join omnisend_private.merchant_profiles(array(select merchant_id from users
 -- name: status
 -- One line per connected merchant: connection, lane, and bounded counts (never more than 10,001 rows of a kind are counted).
 -- Kind by kind, as the index has them; the orders name the index to count by: by its statistics alone a planner may take
--- the ledger's.
+-- the ledger's. Events are due by themselves: a long refresh keeps what is not an event due for hours, and holds up none.
+-- A kind that the key may not send is named as long as it waits for its next try, and while a row of it is tried.
 select i.merchant_id, p.slug, i.status, i.auth_type, i.token_expires_at, i.last_error, i.last_error_detail, i.last_event_at,
-  l.paused_until, l.pause_reason, l.failures_in_row, w.waiting, w.dead, w.oldest_due_seconds
+  l.paused_until, l.pause_reason, l.failures_in_row, w.forbidden_kinds, l.forbidden_until, w.waiting, w.dead,
+  w.oldest_due_seconds, w.oldest_other_due_seconds
 from public.integrations_omnisend i
 left join public.integrations_omnisend_lanes l on l.merchant_id = i.merchant_id
 left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
 cross join lateral (
   select least(sum(k.waiting), 10001)::bigint as waiting, least(sum(k.dead), 10001)::bigint as dead,
-    extract(epoch from now() - min(k.oldest_due))::float8 as oldest_due_seconds
+    extract(epoch from now() - min(k.oldest_due) filter (where k.kind = 'event'))::float8 as oldest_due_seconds,
+    extract(epoch from now() - min(k.oldest_due) filter (where k.kind <> 'event'))::float8 as oldest_other_due_seconds,
+    coalesce(array_agg(k.kind::text order by k.kind) filter (
+      where k.kind = any (l.forbidden_kinds) and (l.forbidden_until > now() or k.oldest_due is not null)
+    ), '{}') as forbidden_kinds
   from (
-    select
+    select kinds.kind,
       (select count(*) from (select from public.integrations_omnisend_outbox o
         where o.merchant_id = i.merchant_id and o.kind = kinds.kind and o.state = 'pending' and o.available_at < 'infinity'
         order by o.kind, o.available_at limit 10001) w) as waiting,

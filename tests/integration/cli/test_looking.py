@@ -105,6 +105,71 @@ def test_errors_dead_letters_and_what_is_due_too_long_need_a_person(
 def test_a_transaction_left_open_needs_a_person(
     cli: Cli, connected: BrandKey, admin: psycopg.Connection, database: Database, monkeypatch
 ):
+def due(admin: psycopg.Connection, kind: str, ago: str) -> None:
+    admin.execute(
+        """insert into public.integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, payload, available_at)
+        values (%s, %s, 'something', gen_random_uuid()::text, '{}', now() - %s::interval)""",
+        [PROTEA.merchant_id, kind, ago],
+    )
+
+
+def test_a_long_refresh_needs_nobody_for_a_day(cli: Cli, connected: BrandKey, admin: psycopg.Connection):
+    worker_alive(admin)
+    for kind in ("contact", "product", "category", "batch"):
+        due(admin, kind, "3 hours")
+    said = cli("status", "--json")
+    merchant = said.json()["merchants"][0]
+    assert (said.code, merchant["waiting"], merchant["oldest_due_seconds"]) == (0, 4, None)
+    assert 3 * 3600 <= merchant["oldest_other_due_seconds"] < 4 * 3600
+    assert " 3 h " in cli("status").out
+    due(admin, "event", "20 minutes")
+    due(admin, "batch", "30 hours")
+    assert cli("status", "--json").json()["attention"] == [
+        "protea: an event has been due for 20 minutes",
+        "protea: contacts, catalogue or batches have been due for 30 hours",
+    ]
+
+
+def test_what_the_key_may_not_send_needs_a_person(cli: Cli, connected: BrandKey, admin: psycopg.Connection):
+    worker_alive(admin)
+    due(admin, "contact", "30 hours")
+    admin.execute(
+        """insert into public.integrations_omnisend_lanes (merchant_id, forbidden_kinds, forbidden_until)
+        values (%s, '{contact,batch}', '2100-01-01 12:00:00Z')""",
+        [PROTEA.merchant_id],
+    )
+    said = cli("status", "--json")
+    assert said.code == 1
+    contact, batch = said.json()["merchants"][0]["forbidden"]
+    assert contact == {"kind": "contact", "until": "2100-01-01T12:00:00Z", "needs": "contacts.write"}
+    assert batch["kind"] == "batch"
+    named, other = said.json()["attention"]
+    assert named == (
+        "protea: contact rows wait for a permission: the key or token needs contacts.write; "
+        "one is tried again from 2100-01-01 12:00Z on"
+    )
+    assert other.startswith(
+        "protea: batch rows wait for a permission: the key or token needs to write and to read"
+    )
+    assert "contact forbidden until 2100-01-01 12:00:00Z (needs contacts.write)" in " ".join(
+        cli("status").out.split()
+    )
+
+
+def test_a_kind_that_was_forbidden_is_named_as_long_as_it_waits(
+    cli: Cli, connected: BrandKey, admin: psycopg.Connection
+):
+    worker_alive(admin)
+    admin.execute(
+        """insert into public.integrations_omnisend_lanes (merchant_id, forbidden_kinds, forbidden_until)
+        values (%s, '{product}', now() - interval '1 second')""",
+        [PROTEA.merchant_id],
+    )
+    assert cli("status").code == 0, "nothing waits for it"
+    due(admin, "product", "1 minute")
+    assert "product rows wait for a permission" in cli("status").out
+
+
     worker_alive(admin)
     with database.connect() as forgotten:
         forgotten.execute("set transaction isolation level repeatable read")
