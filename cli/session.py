@@ -70,9 +70,10 @@ async def outbox(settings: Settings) -> AsyncIterator[AsyncDatabase]:
     with unreachable_in_words():
         probe = await psycopg.AsyncConnection.connect(**connection_options(url), autocommit=True)
         await probe.close()
-    async with open_database(url, application_name=_APPLICATION, max_size=1) as database:
-        await Store(database, budget=Budget.below(settings.omnisend_requests_per_minute)).check_schema()
-        yield database
+    with silent_in_words():
+        async with open_database(url, application_name=_APPLICATION, max_size=1) as database:
+            await Store(database, budget=Budget.below(settings.omnisend_requests_per_minute)).check_schema()
+            yield database
 
 
 @contextmanager
@@ -95,6 +96,18 @@ def unreachable_in_words() -> Iterator[None]:
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise Failure(f"the database of DATABASE_URL cannot be reached: {reason}", Exit.USAGE) from None
+
+
+@contextmanager
+def silent_in_words() -> Iterator[None]:
+    """A database that answers no more, as one sentence."""
+    try:
+        yield
+    except TimeoutError:
+        raise Failure(
+            "the database of DATABASE_URL stopped answering: run the command again, since it may not have done everything",
+            Exit.USAGE,
+        ) from None
 
 
 async def chosen_merchant(database: AsyncDatabase, named: str | None) -> Merchant | None:

@@ -3,15 +3,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
+import soldt_outbox.database
+from cli import looking
 from sandbox.omnisend import BrandKey
 from sandbox.shops import KAROO, PROTEA
+from sandbox.tcp_proxy import TcpProxy
 from sandbox.world import Database
 from soldt_outbox.administration import status
 from soldt_outbox.redaction import contact_hash
@@ -101,10 +105,6 @@ def test_errors_dead_letters_and_what_is_due_too_long_need_a_person(
     assert cli("status").code == 0, "a disabled merchant needs nobody"
 
 
-@pytest.mark.both_majors
-def test_a_transaction_left_open_needs_a_person(
-    cli: Cli, connected: BrandKey, admin: psycopg.Connection, database: Database, monkeypatch
-):
 def due(admin: psycopg.Connection, kind: str, ago: str) -> None:
     admin.execute(
         """insert into public.integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, payload, available_at)
@@ -170,6 +170,10 @@ def test_a_kind_that_was_forbidden_is_named_as_long_as_it_waits(
     assert "product rows wait for a permission" in cli("status").out
 
 
+@pytest.mark.both_majors
+def test_a_transaction_left_open_needs_a_person(
+    cli: Cli, connected: BrandKey, admin: psycopg.Connection, database: Database, monkeypatch
+):
     worker_alive(admin)
     with database.connect() as forgotten:
         forgotten.execute("set transaction isolation level repeatable read")
@@ -327,3 +331,26 @@ def test_the_worker_role_is_enough_to_look_and_act(
     assert cli("prune").code == 0
     assert cli("logs").code == 0
     assert cli("disconnect", "--merchant", PROTEA.slug, "--yes").code == 0
+
+
+def test_a_database_that_falls_silent_is_said_in_a_sentence(
+    cli: Cli,
+    connected: BrandKey,
+    environment: pytest.MonkeyPatch,
+    database: Database,
+    tcp_proxy: Callable[[str, int], TcpProxy],
+):
+    info = psycopg.conninfo.conninfo_to_dict(database.url())
+    proxy = tcp_proxy(str(info["host"]), int(info["port"] or 5432))
+    environment.setenv("DATABASE_URL", proxy.url(database.url()))
+    environment.setattr(soldt_outbox.database, "SILENCE_TIMEOUT", timedelta(seconds=1))
+
+    async def look_in_vain(*asked: Any) -> status.Status:
+        proxy.pause()
+        return await status.look(*asked)
+
+    environment.setattr(looking, "look", look_in_vain)
+    said = cli("status")
+    assert (said.code, said.out) == (2, "")
+    assert "DATABASE_URL stopped answering" in said.err
+    assert said.err.count("\n") == 1
