@@ -180,8 +180,9 @@ def _page(sentence: str, *, status: int) -> web.Response:
 
 
 def say_what_is_missing(connected: Connected) -> None:
-    """Warn of scopes that were asked for and not granted, before anything needs them. A key has none to speak of."""
+    """Warn of scopes that something needs and that were not granted, before it needs them. A key has none to speak of."""
     if isinstance(connected, ConnectedByOAuth):
         say(f"scopes granted: {', '.join(connected.scopes) or 'none'}")
         for scope in connected.missing_scopes:
-            say(f"warning: {scope} was not granted, so these will not work: {WHAT_FOR[scope]}")
+            if scope in WHAT_FOR:
+                say(f"warning: {scope} was not granted, so this will not work: {WHAT_FOR[scope]}")

@@ -33,7 +33,7 @@ class Reading(StrEnum):
     BRAND = "brand"  # connect: which brand a credential opens
     CONTACTS = "contacts"  # who unsubscribed there; how far a batch of contacts is
     EVENTS = "events"  # how far a batch of events is
-    PRODUCTS = "products"  # products and categories that are there already
+    PRODUCTS = "products"  # how far a batch of products or categories is
 
 
 SHOP_MINIMUM: Final = tuple(Scope)
@@ -46,16 +46,15 @@ holds, and to follow one of events to its end is to read (OpenAPI file of batche
 WHAT_FOR: Final = MappingProxyType(
     {
         Scope.BRANDS_READ: "connecting: it says which brand this is",
-        Scope.BRANDS_WRITE: "telling Omnisend which platform the shop is on",
-        Scope.CONTACTS_READ: "reading who unsubscribed at Omnisend",
+        Scope.CONTACTS_READ: "reading who unsubscribed at Omnisend, and following a refresh of contacts to its end",
         Scope.CONTACTS_WRITE: "contacts and their consent",
         Scope.EVENTS_READ: "following an import of orders to its end",
-        Scope.EVENTS_WRITE: "carts, checkouts and orders",
-        Scope.PRODUCTS_READ: "comparing the catalogue",
+        Scope.EVENTS_WRITE: "carts, checkouts, orders and every other event",
+        Scope.PRODUCTS_READ: "following a refresh of products or categories to its end",
         Scope.PRODUCTS_WRITE: "products and categories",
     }
 )
-"""What does not work where a scope is missing, for people."""
+"""What does not work where a scope is missing, for people. brands.write is not here: nothing in this project needs it."""
 
 
 def needed_scope(use: Kind | Reading) -> Scope:  # noqa: PLR0911 - a table
@@ -84,12 +83,12 @@ def needed_scope(use: Kind | Reading) -> Scope:  # noqa: PLR0911 - a table
         case _:
             assert_never(use)
 
+
 def permission_for(kind: Kind) -> str:
     """What a key or token needs for rows of a kind, for people: Omnisend's 403 does not say."""
     if kind is Kind.BATCH:
         return "to write and to read what is sent in batches (contacts, products or events: .write and .read)"
     return needed_scope(kind).value
-
 
 
 def batch_uses(batched: Kind) -> tuple[Kind | Reading, ...]:

@@ -92,8 +92,10 @@ def test_what_was_not_granted_is_named_at_once(cli: Cli, server: OAuthServer, br
     said = cli(*CONNECT, "--json")
     assert said.code == 0
     assert (
-        "warning: products.write was not granted, so these will not work: products and categories" in said.err
+        "warning: products.write was not granted, so this will not work: products and categories" in said.err
     )
+    assert "warning: products.read was not granted" in said.err
+    assert "brands.write was not granted" not in said.err, "nothing needs it"
     found = said.json()
     assert found["scopes"] == ["brands.read", "events.write"]
     assert "contacts.write" in found["missing_scopes"]

@@ -9,6 +9,7 @@ from soldt_outbox.oauth.scopes import (
     lacking,
     missing_scopes,
     needed_scope,
+    permission_for,
 )
 from soldt_outbox.rows import Kind
 
@@ -60,5 +61,21 @@ def test_of_an_api_key_nothing_is_known_to_be_missing():
 def test_a_shop_asks_for_what_omnisends_own_plugin_asks_for_and_for_following_an_import():
     asked = "brands.read brands.write contacts.read contacts.write events.read events.write products.read products.write"
     assert " ".join(SHOP_MINIMUM) == asked
-    assert set(WHAT_FOR) == set(Scope)
     assert lacking([], SHOP_MINIMUM) == SHOP_MINIMUM
+
+
+def test_what_is_warned_of_is_what_something_needs():
+    uses = [kind for kind in Kind if kind is not Kind.BATCH] + [*Reading]
+    assert set(WHAT_FOR) == set(map(needed_scope, uses))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Kind.CONTACT, "contacts.write"),
+        (Kind.CATEGORY, "products.write"),
+        (Kind.BATCH, "to write and to read"),
+    ],
+)
+def test_a_permission_is_named_for_people(kind, words):
+    assert permission_for(kind).startswith(words)
