@@ -117,15 +117,15 @@ where merchant_id = %(merchant_id)s and resource = %(resource)s and item_id = an
 select updated_from from omnisend_private.contact_watermarks where merchant_id = %(merchant_id)s;
 
 -- name: write_polls
--- A row for each merchant with contacts switched on, once in a quarter of an hour, each merchant at its own minute of it. None
--- while an earlier one waits or goes on. It occurs when it falls due: no walk begins before that.
+-- A row for each merchant with contacts switched on, every quarter of an hour, each merchant at a second of its own: for the next
+-- such second, whose quarter is the key, so that two workers write one row. None while an earlier one waits or goes on. It occurs
+-- when it falls due: no walk begins before that.
 insert into public.integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, payload, occurred_at, available_at, expires_at)
 select i.merchant_id, 'batch', 'contacts_poll', q.quarter::text, '{}', due.at, due.at, now() + interval '1 day'
 from public.integrations_omnisend i
-cross join (select floor(extract(epoch from now()) / 900)::bigint + 1 as quarter) q
-cross join lateral (
-  select to_timestamp(q.quarter * 900 + (hashtextextended(i.merchant_id::text, 0) & 1023) * 900 / 1024) as at
-) due
+cross join lateral (select (hashtextextended(i.merchant_id::text, 0) & 1023) * 900 / 1024 as second) s
+cross join lateral (select floor((extract(epoch from now()) - s.second) / 900)::bigint + 1 as quarter) q
+cross join lateral (select to_timestamp(q.quarter * 900 + s.second) as at) due
 where i.sync_contacts and i.status <> 'disabled'
   and not exists (
     select from public.integrations_omnisend_outbox o

@@ -20,6 +20,8 @@ from worker import contact_polling
 
 pytestmark = pytest.mark.usefixtures("quick_batches")
 
+QUARTER = timedelta(minutes=15)
+
 
 @pytest.fixture
 def brand(scene: Scene) -> BrandKey:
@@ -200,4 +202,23 @@ async def test_each_merchant_with_contacts_on_has_one_walk_at_a_time(scene: Scen
     due = scene.one("select occurred_at = available_at as due from integrations_omnisend_outbox")["due"]
     assert due, "a walk counts as begun when it may begin"
     assert (row["name"], str(row["merchant_id"])) == ("contacts_poll", str(PROTEA.merchant_id))
-    assert 0 <= row["due_in"] <= timedelta(minutes=30).total_seconds()
+    assert 0 <= row["due_in"] <= QUARTER.total_seconds()
+
+
+async def test_the_next_walk_of_any_merchant_begins_within_a_quarter_of_an_hour_and_is_written_once(
+    scene: Scene, brand: BrandKey
+) -> None:
+    scene.add_merchants(63)
+    scene.query("update integrations_omnisend set sync_contacts = true returning 1")
+    async with syncs(scene) as held:
+        await held.write_polls()
+        walks = scene.outbox()
+        assert len(walks) == 64
+        assert max(row["due_in"] for row in walks) <= QUARTER.total_seconds()
+        scene.query("update integrations_omnisend_outbox set state = 'delivered' returning 1")
+        await held.write_polls()  # by a worker that comes late, say
+    far = {
+        row["merchant_id"] for row in walks if row["due_in"] > 60
+    }  # whose next quarter cannot have begun meanwhile
+    assert far
+    assert len([row for row in scene.outbox() if row["merchant_id"] in far]) == len(far)
