@@ -155,13 +155,16 @@ class CatalogueVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueProduct:
-    """A row of ``products`` with its variants and the collections it is in, as ``(id, title)`` pairs."""
+    """A row of ``products`` with its variants and the collections it is in, as ``(id, title)`` pairs.
+
+    A title or a description may be one text, or an object of texts by language, or such an object as JSON text.
+    """
 
     id: str
-    title: str | None = None
-    description: str | None = None
+    title: Any = None
+    description: Any = None
     image_url: str | None = None
-    categories: tuple[tuple[str, str], ...] = ()
+    categories: tuple[tuple[str, Any], ...] = ()
     variants: dict[str, CatalogueVariant] = field(default_factory=dict)
 
 

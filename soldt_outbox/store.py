@@ -308,9 +308,7 @@ def _product(row: dict[str, Any]) -> CatalogueProduct:
         title=row["title"],
         description=row["description"],
         image_url=next((image for image in images if isinstance(image, str)), None),
-        categories=tuple(
-            (str(c["id"]), str(c["title"])) for c in _objects(row["collections"]) if c.get("title")
-        ),
+        categories=tuple((str(c["id"]), c["title"]) for c in _objects(row["collections"])),
         variants={str(v["id"]): _variant(v) for v in _objects(row["variants"])},
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.mapping.ids import clean_id
+from soldt_outbox.omnisend.mapping.locales import localised
 from soldt_outbox.omnisend.mapping.reading import (
     Names,
     NotANumber,
@@ -67,7 +68,7 @@ _ITEM = Names(
 )
 _CATEGORY = Names(id=("id", "categoryID"), title=("title", "name"))
 
-_NO_PRODUCT: Final = CatalogueProduct(id="")
+NO_PRODUCT: Final = CatalogueProduct(id="")
 _NO_VARIANT: Final = CatalogueVariant(id="")
 
 JsonObject = dict[str, Any]
@@ -86,6 +87,14 @@ class Shop:
 
     merchant: MerchantProfile
     catalogue: Mapping[str, CatalogueProduct]
+
+    def text(self, *values: Any, limit: int) -> str | None:
+        """The first of ``values`` that says something, in the merchant's language, at most ``limit`` characters."""
+        for value in values:
+            found = localised(value, self.merchant.locale, limit)
+            if found is not None:
+                return found
+        return None
 
 
 def line_items(value: Any, path: str, shop: Shop, shape: Shape) -> list[JsonObject]:
@@ -115,10 +124,10 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
     product_id = ident(source.get("product_id"))
     if product_id is None:
         raise source.reject("product_id", "is missing or is no id")
-    product = shop.catalogue.get(product_id, _NO_PRODUCT)
+    product = shop.catalogue.get(product_id, NO_PRODUCT)
     variant_id = ident(source.get("variant_id"))
     variant = product.variants.get(variant_id, _NO_VARIANT) if variant_id else _NO_VARIANT
-    title = text(source.get("title"), MAX_TITLE) or text(product.title, MAX_TITLE)
+    title = shop.text(source.get("title"), product.title, limit=MAX_TITLE)
     if title is None:
         raise source.reject("title", "is missing, and the catalogue does not know the product")
     item: JsonObject = {
@@ -127,19 +136,22 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
         "productTitle": title,
         **_figures(source, shape),
     }
-    described = product if describe else _NO_PRODUCT
+    described = product if describe else NO_PRODUCT
     for key, found in (
         ("productSKU", text(source.get("sku"), MAX_TITLE) or variant.sku),
-        ("productDescription", text(source.get("description") or described.description, MAX_DESCRIPTION)),
+        (
+            "productDescription",
+            shop.text(source.get("description"), described.description, limit=MAX_DESCRIPTION),
+        ),
         ("productURL", url(source.get("page_url")) or page(shop.merchant, "/product", product_id)),
         ("productImageURL", url(source.get("image_url")) or url(product.image_url)),
         ("productVariantImageURL", url(source.get("variant_image_url")) or url(variant.image_url)),
-        ("productCategories", categories(source.get("categories")) or of_catalogue(product)),
+        ("productCategories", categories(source.get("categories"), shop) or of_catalogue(product, shop)),
     ):
         if found:
             item[key] = found
     if shape is Shape.ORDER:
-        _add_order_details(item, source, variant)
+        _add_order_details(item, source, variant, shop)
     return item
 
 
@@ -172,11 +184,11 @@ def _figures(source: Source, shape: Shape) -> JsonObject:
     return figures
 
 
-def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVariant) -> None:
+def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVariant, shop: Shop) -> None:
     for key, found in (
         (
             "productVariantTitle",
-            text(source.get("variant_title"), MAX_TITLE) or text(variant.title, MAX_TITLE),
+            shop.text(source.get("variant_title"), variant.title, limit=MAX_TITLE),
         ),
         ("productVendor", text(source.get("vendor"), 100)),
         ("productTags", texts(source.get("tags"), limit=100) if source.get("tags") is not None else None),
@@ -188,30 +200,27 @@ def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVaria
         item["productWeight"] = weight
 
 
-def categories(value: Any) -> list[JsonObject]:
+def categories(value: Any, shop: Shop) -> list[JsonObject]:
     """``[{id, title}]`` from Omnisend's list, from a list of names, or from one name, which is then its own id."""
     if value is None:
         return []
     given = structure(value)
     found = []
     for entry in (given if isinstance(given, list) else [given])[:100]:
-        if isinstance(entry, dict):
-            category = Source(entry, _CATEGORY)
-            title = text(category.get("title"), MAX_CATEGORY_TITLE)
-            category_id = ident(category.get("id")) or title
-        else:
-            title = category_id = text(entry, MAX_CATEGORY_TITLE)
+        category = _CATEGORY.read(entry) if isinstance(entry, dict) else {}
+        title = shop.text(category.get("title") if category else entry, limit=MAX_CATEGORY_TITLE)
+        category_id = ident(category.get("id")) or title
         if title and category_id:
             found.append({"id": clean_id(category_id), "title": title})
     return found
 
 
-def of_catalogue(product: CatalogueProduct) -> list[JsonObject]:
+def of_catalogue(product: CatalogueProduct, shop: Shop) -> list[JsonObject]:
     """The collections a product is in, where they have a title."""
     return [
         {"id": clean_id(category_id), "title": title}
         for category_id, name in product.categories[:100]
-        if (title := text(name, MAX_CATEGORY_TITLE)) is not None
+        if (title := shop.text(name, limit=MAX_CATEGORY_TITLE)) is not None
     ]
 
 

@@ -43,8 +43,8 @@ def view_properties(view: Source, shop: Shop) -> JsonObject:
     product_id = ident(source.get("product_id"))
     if product_id is None:
         raise source.reject("product_id", "is missing or is no id")
-    known = shop.catalogue.get(product_id)
-    title = text(source.get("title"), items.MAX_TITLE) or text(known and known.title, items.MAX_TITLE)
+    known = shop.catalogue.get(product_id, items.NO_PRODUCT)
+    title = shop.text(source.get("title"), known.title, limit=items.MAX_TITLE)
     if title is None:
         raise source.reject("title", "is missing, and the catalogue does not know the product")
     product: JsonObject = {"id": clean_id(product_id), "title": title}
@@ -52,15 +52,16 @@ def view_properties(view: Source, shop: Shop) -> JsonObject:
         if (found := optional_amount(source.get(money))) is not None:
             product[key] = found
     product["currency"] = currency(source.get("currency"), shop.merchant.currency)
-    description = source.get("description") or (known and known.description)
-    categories = items.categories(source.get("categories")) or (items.of_catalogue(known) if known else [])
     for key, part in (
-        ("imageUrl", url(source.get("image_url")) or url(known and known.image_url)),
+        ("imageUrl", url(source.get("image_url")) or url(known.image_url)),
         ("url", url(source.get("page_url")) or page(shop.merchant, "/product", product_id)),
         ("status", _status(source.get("status"))),
-        ("description", text(description, items.MAX_DESCRIPTION)),
+        (
+            "description",
+            shop.text(source.get("description"), known.description, limit=items.MAX_DESCRIPTION),
+        ),
         ("vendor", text(source.get("vendor"), 100)),
-        ("categories", categories),
+        ("categories", items.categories(source.get("categories"), shop) or items.of_catalogue(known, shop)),
     ):
         if part:
             product[key] = part
