@@ -146,7 +146,7 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
         ("productURL", url(source.get("page_url")) or page(shop.merchant, "/product", product_id)),
         ("productImageURL", url(source.get("image_url")) or url(product.image_url)),
         ("productVariantImageURL", url(source.get("variant_image_url")) or url(variant.image_url)),
-        ("productCategories", categories(source.get("categories"), shop) or of_catalogue(product, shop)),
+        ("productCategories", categories(source.get("categories"), product, shop)),
     ):
         if found:
             item[key] = found
@@ -200,26 +200,35 @@ def _add_order_details(item: JsonObject, source: Source, variant: CatalogueVaria
         item["productWeight"] = weight
 
 
-def categories(value: Any, shop: Shop) -> list[JsonObject]:
-    """``[{id, title}]`` from Omnisend's list, from a list of names, or from one name, which is then its own id."""
-    if value is None:
-        return []
+def categories(value: Any, product: CatalogueProduct, shop: Shop) -> list[JsonObject]:
+    """A product's categories, ``[{id, title}]``: those of ``value``, the payload's, where each has an id, else its collections.
+
+    The catalogue has the collections at Omnisend under the same ids. SOLDT's ``category`` is a name alone: it is its own
+    id where the product is in no collection that is known.
+    """
+    told = _told_categories(value, shop)
+    if not (told and all(category_id for category_id, _ in told)):
+        told = _collections(product, shop) or told
+    return [{"id": clean_id(category_id or title), "title": title} for category_id, title in told]
+
+
+def _told_categories(value: Any, shop: Shop) -> list[tuple[str | None, str]]:
+    """Ids and titles from Omnisend's list, from a list of names, or from one name."""
     given = structure(value)
     found = []
     for entry in (given if isinstance(given, list) else [given])[:100]:
         category = _CATEGORY.read(entry) if isinstance(entry, dict) else {}
         title = shop.text(category.get("title") if category else entry, limit=MAX_CATEGORY_TITLE)
-        category_id = ident(category.get("id")) or title
-        if title and category_id:
-            found.append({"id": clean_id(category_id), "title": title})
+        if title:
+            found.append((ident(category.get("id")), title))
     return found
 
 
-def of_catalogue(product: CatalogueProduct, shop: Shop) -> list[JsonObject]:
-    """The collections a product is in, where they have a title."""
+def _collections(product: CatalogueProduct, shop: Shop) -> list[tuple[str | None, str]]:
+    """Ids and titles of the collections a product is in, where they have a title."""
     return [
-        {"id": clean_id(category_id), "title": title}
-        for category_id, name in product.categories[:100]
+        (collection_id, title)
+        for collection_id, name in product.categories[:100]
         if (title := shop.text(name, limit=MAX_CATEGORY_TITLE)) is not None
     ]
 

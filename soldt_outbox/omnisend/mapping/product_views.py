@@ -61,7 +61,7 @@ def view_properties(view: Source, shop: Shop) -> JsonObject:
             shop.text(source.get("description"), known.description, limit=items.MAX_DESCRIPTION),
         ),
         ("vendor", text(source.get("vendor"), 100)),
-        ("categories", items.categories(source.get("categories"), shop) or items.of_catalogue(known, shop)),
+        ("categories", items.categories(source.get("categories"), known, shop)),
     ):
         if part:
             product[key] = part

@@ -151,9 +151,35 @@ def test_a_viewed_product_in_full():
             "imageUrl": "https://cdn.soldt.co.za/17.jpg",
             "url": "https://tea.example.co.za/product/17",
             "description": "Organic, loose leaf",
-            "categories": [{"id": "Tea", "title": "Tea"}],
+            "categories": [{"id": "3", "title": "Tea"}, {"id": "9", "title": "Gifts"}],
         }
     }
+
+
+COLLECTIONS = [{"id": "3", "title": "Tea"}, {"id": "9", "title": "Gifts"}]
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "sent_as"),
+    [
+        ("Tea", CATALOGUE, COLLECTIONS),
+        (["Tea", "Sale"], CATALOGUE, COLLECTIONS),
+        ([{"title": "Tea"}], CATALOGUE, COLLECTIONS),
+        ([{"id": "7", "title": "Sale"}, "Tea"], CATALOGUE, COLLECTIONS),
+        (None, CATALOGUE, COLLECTIONS),
+        ([{"id": "7", "title": "Sale"}], CATALOGUE, [{"id": "7", "title": "Sale"}]),
+        ("Tea", {}, [{"id": "Tea", "title": "Tea"}]),
+        ([{"id": "7", "title": "Sale"}, "Tea"], {}, [{"id": "7", "title": "Sale"}, {"id": "Tea", "title": "Tea"}]),
+    ],
+    ids=["name", "names", "title", "mixed", "none", "ids", "unknown product", "unknown product, mixed"],
+)
+def test_a_category_has_the_same_id_in_every_event_as_in_the_catalogue(told, known, sent_as):
+    """A name alone, as SOLDT's storefront tells it of a view, would be a category of its own beside the collection."""
+    product = {"productID": 17, "productTitle": "Rooibos tea", "productPrice": 5, "quantity": 1, "category": told}
+    view = {"contact": {"email": "a@b.za"}, "properties": product}
+    assert sent("product_viewed", view, catalogue=known)["properties"]["product"]["categories"] == sent_as
+    (item,) = sent("checkout_started", cart(lineItems=[product]), catalogue=known)["properties"]["lineItems"]
+    assert item["productCategories"] == sent_as
 
 
 def test_omnisend_s_viewed_product_passes_unchanged():
