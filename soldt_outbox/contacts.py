@@ -36,7 +36,7 @@ from soldt_outbox.errors import InvalidEvent
 from soldt_outbox.events import JsonObject, in_a_sentence, storable
 from soldt_outbox.omnisend.mapping.contact_details import PROPERTY_KEY
 from soldt_outbox.omnisend.mapping.contacts import Channel, Origin
-from soldt_outbox.omnisend.mapping.people import E164, email, phone
+from soldt_outbox.omnisend.mapping.people import E164, consent_phone, email
 from soldt_outbox.sql import queries
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -132,7 +132,7 @@ class Consent(_Checked):
                         "identifier: is no e-mail address (an international domain: in its xn-- form)"
                     )
             case Channel.SMS:
-                found = phone(self.identifier, country) if self.needs_country else self.identifier
+                found = consent_phone(self.identifier, country) if self.needs_country else self.identifier
                 if found is None:
                     raise InvalidEvent(f"identifier: is no phone that could be dialled in {country}")
             case _:

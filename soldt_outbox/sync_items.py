@@ -29,6 +29,7 @@ from soldt_outbox.omnisend.mapping import (
     read_consents,
 )
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection
+from soldt_outbox.omnisend.mapping.contacts import Channel
 from soldt_outbox.omnisend.mapping.ids import row_number
 from soldt_outbox.redaction import scrub
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
@@ -280,12 +281,12 @@ def _event_row(row: OutboxRow, name: EventName, order: Mapping[str, Any]) -> Out
 
 
 def _contact_payload(item_id: str, orders: Mapping[str, Mapping[str, Any]]) -> Any:
-    """What is known of a contact: the customer's newest order, or an address alone."""
+    """What is known of a contact: the customer's newest order, or the address of a consent, as it was recorded."""
     kind, named = item_id[:1], item_id[1:]
     if kind == "o":
         order = orders.get(named)
         return order["payload"] if order is not None else None
-    return {"email" if "@" in named else "phone": named}
+    return {"email": named} if "@" in named else {"phone": named, "channel": Channel.SMS.value}
 
 
 def _numbers(ids: Iterable[str]) -> list[int]:

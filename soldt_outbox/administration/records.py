@@ -78,7 +78,7 @@ def customer_hash(customer: str, country: str) -> str:
 
     Raises ``ConfigurationError`` for what is neither.
     """
-    address = people.email(customer) or people.phone(customer, country)
+    address = people.email(customer) or people.consent_phone(customer, country)
     if address is None:
         raise ConfigurationError("--customer is neither an e-mail address nor a phone number")
     return contact_hash(address)

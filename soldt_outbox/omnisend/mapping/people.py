@@ -11,6 +11,7 @@ import phonenumbers
 from soldt_outbox.omnisend.mapping.reading import Names, Source, ident, is_absent, structure, text
 
 MAX_NAME = 50  # Omnisend's bound on firstName and lastName
+MAX_PHONE: Final = 15  # characters, the + among them: Omnisend's bound on an event's contact.phone
 
 _EMAIL = re.compile(r"[^\s@,;<>()\[\]\"\\]{1,64}@[^\s@,;<>()\[\]\"\\.]+(\.[^\s@,;<>()\[\]\"\\.]+)+")
 _CONTACT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -60,7 +61,18 @@ def email(value: Any) -> str | None:
 
 
 def phone(value: Any, country: str) -> str | None:
-    """E.164, ``+27821234567``; ``country`` is where a number without ``+`` belongs. ``None`` where impossible."""
+    """E.164, ``+27821234567``; ``country`` is where a number without ``+`` belongs. ``None`` where impossible or too long to send."""
+    found = _dialled(value, country)
+    return found if found is not None and len(found) <= MAX_PHONE else None
+
+
+def consent_phone(value: Any, country: str) -> str | None:
+    """As ``phone``, by the database's rule: the form in which a consent is recorded, whatever the length Omnisend takes of events."""
+    found = _dialled(value, country)
+    return found if found is not None and E164.fullmatch(found) else None
+
+
+def _dialled(value: Any, country: str) -> str | None:
     cleaned = text(value, 40)
     return None if cleaned is None else _e164(cleaned, country)
 

@@ -115,11 +115,12 @@ def test_a_phone_without_a_country_is_one_of_the_merchants(shop: Database) -> No
         record_consent(conn, consent("082 123 4567"))
         record_consent(conn, consent("081 123 4567", merchant_id=KAROO.merchant_id))
         record_consent(conn, consent("+27821234568"))
+        record_consent(conn, consent("+49 30 12345678901"))  # longer than what an event may carry
         assert record_consent(conn, consent("082 123 4567", merchant_id=uuid4())) is None
         with pytest.raises(InvalidEvent, match="could be dialled in ZA") as refused:
             record_consent(conn, consent("4567-not-a-phone"))
     assert "4567" not in str(refused.value)
-    assert [row["identifier"] for row in consents(shop)] == [PHONE, "+27821234568"]
+    assert [row["identifier"] for row in consents(shop)] == [PHONE, "+27821234568", "+493012345678901"]
     assert [row["identifier"] for row in consents(shop, KAROO)] == ["+264811234567"]
 
 

@@ -304,6 +304,19 @@ async def test_contacts_are_the_customers_of_orders_and_those_known_from_consent
     assert not any("@" in row["item_id"] for row in told)
 
 
+async def test_a_consent_for_a_phone_longer_than_events_may_carry_is_told(scene: Scene) -> None:
+    brand, phone = scene.connect(), "+493012345678901"
+    with scene.database.connect("service_role") as conn:
+        conn.execute(
+            "select omnisend_record_consent(%s, 'sms', %s, true, 'newsletter')", [PROTEA.merchant_id, phone]
+        )
+    sync = await start(scene, Resource.CONTACTS)
+    async with scene.workers():
+        await finished(scene, sync)
+    (contact,) = scene.omnisend.contacts(brand.brand_id).contacts
+    assert (contact.channels[0].identifier, contact.status("sms")) == (phone, "subscribed")
+
+
 async def test_history_has_the_eventids_and_instants_that_live_events_would_have_had(scene: Scene) -> None:
     brand = scene.connect()
     fill_orders(scene, 9)

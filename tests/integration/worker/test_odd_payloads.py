@@ -25,6 +25,7 @@ _ORDERS: dict[str, tuple[dict[str, Any], str]] = {
 _ORDERS_SENT: dict[str, dict[str, Any]] = {
     "emoji": {"customer_name": "Zoë 🧵👗", "items": [ITEM | {"title": "Mug ☕️ \x01"}]},
     "an address in a list": {"shipping_address": [[["x"]]]},
+    "a phone longer than Omnisend takes": {"customer_phone": "+49 30 1234567 890123"},
 }
 _EVENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "no contact": ("checkout_started", {"properties": {"cartID": "1"}}, "missing_identity"),

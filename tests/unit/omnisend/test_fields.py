@@ -17,7 +17,14 @@ from soldt_outbox.omnisend.mapping.countries import (
     province_code,
 )
 from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
-from soldt_outbox.omnisend.mapping.people import Customer, PersonName, email, phone, split_name
+from soldt_outbox.omnisend.mapping.people import (
+    Customer,
+    PersonName,
+    consent_phone,
+    email,
+    phone,
+    split_name,
+)
 from soldt_outbox.omnisend.mapping.reading import (
     NotANumber,
     amount,
@@ -106,6 +113,9 @@ def test_soldt_s_status_words_are_all_known():
         (27821234567, "ZA", "+27821234567"),
         ("+1 202 555 0143", "ZA", "+12025550143"),
         ("020 7946 0958", "GB", "+442079460958"),
+        ("+49 30 1234567890", "ZA", "+49301234567890"),
+        ("+49 30 12345678901", "ZA", None),
+        ("+49 30 1234567 890123", "ZA", None),
         ("0821234567", "??", None),
         ("12", "ZA", None),
         ("n/a", "ZA", None),
@@ -117,6 +127,19 @@ def test_soldt_s_status_words_are_all_known():
 )
 def test_phones(raw, country, e164):
     assert phone(raw, country) == e164
+
+
+@pytest.mark.parametrize(
+    ("raw", "recorded"),
+    [
+        ("082 123 4567", "+27821234567"),
+        ("+49 30 12345678901", "+493012345678901"),
+        ("+49 30 1234567 890123", None),
+        ("12", None),
+    ],
+)
+def test_a_consent_s_phone_may_be_longer_than_that_of_an_event(raw, recorded):
+    assert consent_phone(raw, "ZA") == recorded
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,9 @@ def test_sms_only_with_its_own_consent():
     assert "consent" not in found["phone"]
 
 
-@pytest.mark.parametrize("phone", ["123", "none", "+0821234567", "+123456789012345678", "", None])
+@pytest.mark.parametrize(
+    "phone", ["123", "none", "+0821234567", "+123456789012345678", "+493012345678901", "", None]
+)
 def test_sms_only_with_an_e164_number(phone):
     body = mapped({"email": EMAIL, "phone": phone})
     assert list(identifiers(body)) == ["email"]
@@ -122,8 +124,10 @@ def test_a_phone_is_looked_up_and_sent_as_e164(phone):
     assert found["phone"]["channels"]["sms"]["status"] == "subscribed"
 
 
-def test_a_phone_with_a_recorded_consent_is_kept_as_it_was_recorded():
-    odd = "+9991234567"  # a country code that nobody has
+@pytest.mark.parametrize(
+    "odd", ["+9991234567", "+493012345678901"], ids=["nobody's country", "16 characters"]
+)
+def test_a_phone_with_a_recorded_consent_is_kept_as_it_was_recorded(odd):
     stored = contact_row(ContactRow.CONSENT_WITHDRAWN, {"channel": "sms", "phone": odd})
     assert contact_identifiers(stored, MERCHANT) == [("sms", odd)]
     request = map_contact(stored, MERCHANT, {("sms", odd): WITHDRAWN}, V5)

@@ -332,6 +332,18 @@ def test_control_characters_and_half_emoji_do_not_travel():
     assert body["properties"]["note"] == "ab ? \U0001f600\nnext"
 
 
+@pytest.mark.parametrize("phone", ["+49 30 12345678901", "+49 30 1234567 890123"])
+def test_a_phone_that_omnisend_would_refuse_the_event_for_is_left_out(phone):
+    """maxLength of contact.phone in its OpenAPI file of events: 15, the + among them."""
+    body = sent("order_placed", order(customer_phone=phone))
+    assert body["contact"] == {
+        "email": "thandi@example.co.za",
+        "firstName": "Thandi",
+        "lastName": "van der Merwe",
+    }
+    assert "phone" not in body["properties"]["shippingAddress"]
+
+
 def test_nobody_to_tell_about_is_skipped():
     result = map_event(
         row("order_placed", order(customer_email="nobody", customer_phone="12")), MERCHANT, {}, V5
