@@ -34,7 +34,7 @@ from soldt_outbox.omnisend.mapping.reading import (
     text,
     texts,
 )
-from soldt_outbox.omnisend.mapping.statuses import fulfillment_status, payment_status
+from soldt_outbox.omnisend.mapping.statuses import PaymentStatus, fulfillment_status, payment_status
 from soldt_outbox.omnisend.mapping.urls import page, url
 
 _FIELDS = {
@@ -217,23 +217,34 @@ def _tracking(order: Source) -> dict[str, str]:
 
 
 def _refund(order: Source, properties: JsonObject, shop: Shop) -> JsonObject:
-    """What was refunded: as told, else the whole order, which is all that SOLDT's ``refunded`` can mean."""
-    items = properties["lineItems"]
-    told = order.get("refunded_items")
-    if told is not None:
-        try:
-            items = line_items(told, order.where("refunded_items"), shop, Shape.ORDER)
-        except PayloadRejected:
-            told = None
+    """What was refunded: as told, else the whole order, which is all that SOLDT's ``refunded`` can mean.
+
+    Less than the total is part of the order, and only what was told of it is known.
+    """
+    total = properties["totalPrice"]
+    items = _refunded_items(order, shop)
     refunded = optional_amount(order.get("refunded_amount"))
-    if refunded is None:
-        refunded = (
-            properties["totalPrice"] if told is None else min(total_of(items), properties["totalPrice"])
-        )
-    refund: JsonObject = {"refundedLineItems": items, "totalRefundedAmount": refunded}
+    if refunded is None and items is not None:
+        refunded = min(total_of(items), total)
+    if refunded is None and properties["paymentStatus"] is not PaymentStatus.PARTIALLY_REFUNDED:
+        refunded = total
+    whole = refunded is not None and refunded >= total
     tax = optional_amount(order.get("refunded_tax"))
-    if tax is None and refunded == properties["totalPrice"]:
-        tax = properties.get("totalTax")
-    if tax is not None:
-        refund["totalRefundedTaxAmount"] = tax
-    return refund
+    refund: JsonObject = {
+        "paymentStatus": properties["paymentStatus"] if whole else PaymentStatus.PARTIALLY_REFUNDED,
+        "refundedLineItems": properties["lineItems"] if whole and items is None else items,
+        "totalRefundedAmount": refunded,
+        "totalRefundedTaxAmount": properties.get("totalTax") if whole and tax is None else tax,
+    }
+    return {key: found for key, found in refund.items() if found is not None}
+
+
+def _refunded_items(order: Source, shop: Shop) -> list[JsonObject] | None:
+    """The line items told as refunded; ``None`` where none are, or one is broken."""
+    told = order.get("refunded_items")
+    if told is None:
+        return None
+    try:
+        return line_items(told, order.where("refunded_items"), shop, Shape.ORDER)
+    except PayloadRejected:
+        return None

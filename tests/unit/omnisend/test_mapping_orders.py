@@ -160,12 +160,46 @@ def test_only_a_cancellation_has_a_reason_and_only_a_refund_an_amount():
     assert not {"cancelReason", "totalRefundedAmount", "refundedLineItems"} & properties.keys()
 
 
-def test_a_partial_refund_is_what_the_payload_tells():
-    refunded = [{"product_id": 19, "title": "Mug", "quantity": 1, "price": 50}]
-    properties = sent("order_refunded", order(refundedLineItems=refunded))["properties"]
-    assert properties["totalRefundedAmount"] == 50
-    assert [item["productQuantity"] for item in properties["refundedLineItems"]] == [1]
+REFUNDED = [{"product_id": 19, "title": "Mug", "quantity": 1, "price": 50}]
+
+
+@pytest.mark.parametrize("status", ["refunded", "paid", None])
+@pytest.mark.parametrize(
+    ("told", "items", "amount"),
+    [
+        ({"refunded_amount": 50}, None, 50),
+        ({"refunded_amount": "389.79"}, None, Decimal("389.79")),
+        ({"refundedLineItems": REFUNDED}, 1, 50),
+        ({"refundedLineItems": REFUNDED, "refunded_amount": 45}, 1, 45),
+        ({"refundedLineItems": "a mug", "refunded_amount": 45}, None, 45),
+    ],
+    ids=["amount", "all but a cent", "items", "items and amount", "broken items"],
+)
+def test_a_refund_of_less_than_the_total_is_partial_and_is_what_the_payload_tells(told, items, amount, status):
+    properties = sent("order_refunded", order(status="refunded", payment_status=status, **told))["properties"]
+    assert properties["paymentStatus"] == "partiallyRefunded"
+    assert properties["totalRefundedAmount"] == amount
+    assert [item["productQuantity"] for item in properties.get("refundedLineItems", [])] == [1] * (items or 0)
     assert "totalRefundedTaxAmount" not in properties
+
+
+def test_of_a_partial_refund_of_unknown_size_no_size_is_told():
+    properties = sent("order_refunded", order(payment_status="partially_refunded"))["properties"]
+    assert properties["paymentStatus"] == "partiallyRefunded"
+    assert not {"totalRefundedAmount", "refundedLineItems", "totalRefundedTaxAmount"} & properties.keys()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"refunded_amount": "389.80"}, {"refundedLineItems": [REFUNDED[0] | {"price": 389.80}]}, {"refunded_amount": "all"}],
+    ids=["nothing", "amount", "items", "no amount"],
+)
+def test_a_refund_of_the_total_or_of_nothing_else_known_is_of_the_whole_order(told):
+    properties = sent("order_refunded", order(status="refunded", **told))["properties"]
+    assert properties["paymentStatus"] == "refunded"
+    assert properties["totalRefundedAmount"] == Decimal("389.80")
+    assert properties["totalRefundedTaxAmount"] == 0
+    assert len(properties["refundedLineItems"]) == (1 if "refundedLineItems" in told else 2)
 
 
 def test_an_order_in_soldt_s_request_shape_leaves_in_omnisend_s():
