@@ -32,9 +32,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from soldt_outbox.errors import InvalidEvent
+from soldt_outbox.errors import InvalidEvent, PayloadRejected
 from soldt_outbox.events import JsonObject, in_a_sentence, storable
-from soldt_outbox.omnisend.mapping.contact_details import PROPERTY_KEY
+from soldt_outbox.omnisend.mapping.contact_details import contact_properties
 from soldt_outbox.omnisend.mapping.contacts import Channel, Origin
 from soldt_outbox.omnisend.mapping.people import E164, consent_phone, email
 from soldt_outbox.sql import queries
@@ -80,12 +80,12 @@ class Contact(_Checked):
 
     @field_validator("custom_properties")
     @classmethod
-    def _named_as_omnisend_takes(cls, properties: dict[str, Any] | None) -> dict[str, Any] | None:
-        for key in properties or {}:
-            if PROPERTY_KEY.fullmatch(key) is None:
-                raise ValueError(
-                    f"{key[:50]!a} is no name of a custom property: 1 to 128 letters, digits and underscores"
-                )
+    def _as_omnisend_takes(cls, properties: dict[str, Any] | None) -> dict[str, Any] | None:
+        """As the caller gave them, where the mapping will take them."""
+        try:
+            contact_properties(properties or {}, "")
+        except PayloadRejected as error:
+            raise ValueError(f"'{error.field.removeprefix('.')}' {error.problem}") from None
         return properties
 
     def payload_json(self) -> str:

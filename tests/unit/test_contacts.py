@@ -61,14 +61,40 @@ def test_a_phone_with_its_country_needs_no_other() -> None:
         ({"gender": "x"}, "gender"),
         ({"tags": ["t"] * 101}, "tags"),
         ({"custom_properties": {"a": float("nan")}}, "custom_properties"),
-        ({"custom_properties": {"shoe-size": 7}}, "custom_properties: .*shoe-size"),
+        ({"custom_properties": {"shoe-size": 7}}, "custom_properties: 'shoe-size' is no name"),
+        ({"custom_properties": {"": 7}}, "custom_properties: '' is no name"),
+        ({"custom_properties": {"card": {"text": "Nomsa"}}}, "custom_properties: 'card' is an object"),
+        ({"custom_properties": {"sizes": [7, 8]}}, "custom_properties: 'sizes' is a list"),
+        ({"custom_properties": {"likes": [["Nomsa"]]}}, "custom_properties: 'likes' is a list"),
+        (
+            {"custom_properties": {"points": 10**18}},
+            "custom_properties: 'points' is not finite, or has more than 18",
+        ),
         ({"first_name": "N" * 1_001}, "first_name"),
     ],
-    ids=["country", "gender", "tags", "value", "key", "name"],
+    ids=[
+        "country",
+        "gender",
+        "tags",
+        "not finite",
+        "key",
+        "no key",
+        "nested",
+        "numbers",
+        "deep",
+        "too large",
+        "name",
+    ],
 )
 def test_what_cannot_be_a_contact_is_refused_by_field(contact: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InvalidEvent, match=problem):
+    with pytest.raises(InvalidEvent, match=problem) as refused:
         Contact(**contact)
+    assert "Nomsa" not in str(refused.value)
+
+
+def test_a_custom_property_of_each_kind_is_taken_as_it_is_given() -> None:
+    properties = {"locale": "zu", "points": 12, "score": 1.5, "b2b": False, "likes": ["tea"], "gone": None}
+    assert Contact(custom_properties=properties).custom_properties == properties
 
 
 def test_a_changed_contact_is_somebody() -> None:

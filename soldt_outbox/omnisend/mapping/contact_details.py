@@ -108,7 +108,14 @@ def _custom_properties(source: Source) -> dict[str, Any]:
         return {}
     if not isinstance(given, dict):
         raise source.reject("custom_properties", f"is {kind_of(given)}, not an object")
-    where = source.where("custom_properties")
+    return contact_properties(given, source.where("custom_properties"))
+
+
+def contact_properties(given: dict[str, Any], where: str) -> dict[str, Any]:
+    """A contact's custom properties as they are sent: without those that say nothing, their texts cut.
+
+    Raises ``PayloadRejected`` for a name or a value that cannot be one, by its path under ``where``.
+    """
     for key in given:
         if PROPERTY_KEY.fullmatch(key) is None:
             raise PayloadRejected(
@@ -130,6 +137,10 @@ def _property(value: Any, where: str) -> Any:
             return value
         case Decimal() if value.is_finite() and -18 <= value.adjusted() <= 18:
             return value
+        case int() | float() | Decimal():
+            raise PayloadRejected(
+                where, "is not finite, or has more than 18 digits before the point or after it"
+            )
         case list() if all(isinstance(item, str) for item in value):
             return texts(value, limit=MAX_PROPERTY_TEXT)
         case _:
