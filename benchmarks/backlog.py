@@ -14,7 +14,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sandbox.world import Database
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, OutboxRow
 
@@ -58,7 +57,7 @@ def ready_bodies(database: Database, keys: dict[UUID, str]) -> list[tuple[str, b
             profile = MerchantProfile(
                 merchant_id=row["merchant_id"], storefront_url="https://soldt.co.za/s/bench"
             )
-            request = map_event(OutboxRow(**fields), profile, {}, V5)
+            request = map_event(OutboxRow(**fields), profile, {})
             assert isinstance(request, OmnisendRequest)  # noqa: S101
             bodies.append((keys[row["merchant_id"]], request.body))
     return bodies

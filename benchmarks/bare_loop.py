@@ -16,6 +16,7 @@ import uvloop
 
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.omnisend.mapping.events import EVENTS_PATH
 from soldt_outbox.rows import OmnisendRequest
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     url, concurrency, file = sys.argv[1:]
     lines = [line.split(b" ", 1) for line in Path(file).read_bytes().splitlines()]
     ready = [
-        (key.decode(), OmnisendRequest(method="POST", path=V5.events_path, body=body)) for key, body in lines
+        (key.decode(), OmnisendRequest(method="POST", path=EVENTS_PATH, body=body)) for key, body in lines
     ]
     uvloop.run(post(url, int(concurrency), iter(ready)))
 

@@ -14,7 +14,6 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self, assert_never
 from uuid import UUID
 
-import msgspec
 import psycopg
 from psycopg.rows import tuple_row
 from pydantic import (
@@ -34,12 +33,11 @@ from pydantic.alias_generators import to_camel
 
 from soldt_outbox.errors import InvalidEvent, PayloadRejected
 from soldt_outbox.events import JsonObject, in_a_sentence, storable
+from soldt_outbox.json_objects import encode
 from soldt_outbox.omnisend.mapping.contact_details import contact_properties
 from soldt_outbox.omnisend.mapping.contacts import Channel, Origin
 from soldt_outbox.omnisend.mapping.people import E164, consent_phone, email
 from soldt_outbox.sql import queries
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Text = Annotated[str, Field(max_length=1_000), AfterValidator(storable)]
 
@@ -90,7 +88,7 @@ class Contact(_Checked):
 
     def payload_json(self) -> str:
         """As the database takes it: Omnisend's names, and only what is known."""
-        return _encode(self.model_dump(by_alias=True, exclude_none=True)).decode()
+        return encode(self.model_dump(by_alias=True, exclude_none=True)).decode()
 
 
 class Consent(_Checked):

@@ -161,13 +161,7 @@ class SyncItems:
         for one in wanted.ids:
             if one in products:
                 row = _row(wanted.row, Kind.PRODUCT, "product_changed", {"product_id": one})
-                calls[one] = partial(
-                    map_product,
-                    row,
-                    wanted.merchant,
-                    products,
-                    wanted.dialect,
-                )
+                calls[one] = partial(map_product, row, wanted.merchant, products)
         await found.map(wanted.resource, calls)
         return found
 
@@ -224,10 +218,7 @@ class SyncItems:
         catalogue = await self._line_items(rows.values())
         await found.map(
             wanted.resource,
-            {
-                one: partial(map_event, row, wanted.merchant, catalogue, wanted.dialect)
-                for one, row in rows.items()
-            },
+            {one: partial(map_event, row, wanted.merchant, catalogue) for one, row in rows.items()},
         )
         return found
 
@@ -263,7 +254,7 @@ def _row(row: OutboxRow, kind: Kind, name: str, payload: Any) -> OutboxRow:
 def _category(wanted: Wanted, item_id: str, collections: Mapping[str, ShopCollection]) -> OmnisendRequest:
     """A batch's item has the id in it: what creates a category, and not the single change of its title."""
     row = _row(wanted.row, Kind.CATEGORY, "category_changed", {"collection_id": item_id})
-    mapped = map_category(row, wanted.merchant, collections, wanted.dialect)
+    mapped = map_category(row, wanted.merchant, collections)
     return mapped.otherwise or mapped
 
 

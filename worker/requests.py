@@ -35,22 +35,20 @@ def request_for(row: OutboxRow, shop: Shop, around: Surroundings) -> OmnisendReq
     """
     if isinstance(row.payload, Unreadable):
         raise PayloadRejected("payload", row.payload.problem)
-    merchant, dialect = shop.profile, shop.dialect
+    merchant = shop.profile
     match row.kind:
         case Kind.EVENT:
-            return map_event(row, merchant, around.line_items.get(row.merchant_id, {}), dialect)
+            return map_event(row, merchant, around.line_items.get(row.merchant_id, {}))
         case Kind.CONTACT:
             if around.consents is None:
                 raise NotLookedUp("who agreed to be written to")
-            return map_contact(row, merchant, around.consents.get(row.merchant_id, {}), dialect)
+            return map_contact(row, merchant, around.consents.get(row.merchant_id, {}), shop.dialect)
         case Kind.PRODUCT:
             changed_product(row)  # one that names none was not looked up, and is rejected
-            return map_product(row, merchant, _of(around.products, row, "the shop's products"), dialect)
+            return map_product(row, merchant, _of(around.products, row, "the shop's products"))
         case Kind.CATEGORY:
             changed_collection(row)
-            return map_category(
-                row, merchant, _of(around.collections, row, "the shop's collections"), dialect
-            )
+            return map_category(row, merchant, _of(around.collections, row, "the shop's collections"))
         case Kind.BATCH:
             raise PayloadRejected("name", "is no batch that this worker knows")
         case _:

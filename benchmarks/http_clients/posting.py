@@ -13,6 +13,7 @@ import httpx
 from benchmarks.http_clients import HttpClient
 from soldt_outbox.omnisend.client import USER_AGENT, OmnisendClient
 from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.omnisend.mapping.events import EVENTS_PATH
 from soldt_outbox.omnisend.transport import AiohttpTransport
 from soldt_outbox.rows import OmnisendRequest
 
@@ -39,7 +40,7 @@ def posting(  # noqa: PLR0911 - a table
         connections: how many it may hold, and keep.
         timeout: for each step of a request (connecting, reading), or for the whole where a client has but that.
     """
-    events = f"{url}{V5.base_path}{V5.events_path}"
+    events = f"{url}{V5.base_path}{EVENTS_PATH}"
     match client:
         case HttpClient.AIOHTTP:
             return _aiohttp(events, connections, timeout)
@@ -151,7 +152,7 @@ async def _ours(url: str, connections: int, timeout: timedelta) -> AsyncIterator
     async with OmnisendClient(url, V5, timeout=timeout, max_connections=connections) as client:
 
         async def post(key: str, body: bytes) -> int:
-            request = OmnisendRequest(method="POST", path=V5.events_path, body=body)
+            request = OmnisendRequest(method="POST", path=EVENTS_PATH, body=body)
             return (await client.send(request, key)).status
 
         yield post

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from benchmarks.shops import merchant_id
 from benchmarks.the_order import as_json
 from soldt_outbox.database import json_dumps, json_loads
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, OutboxRow
@@ -43,7 +42,7 @@ def _mapped() -> bytes:
         created_at=now,
     )
     profile = MerchantProfile(merchant_id=_MERCHANT, storefront_url="https://soldt.co.za/s/bench")
-    request = map_event(row, profile, {}, V5)
+    request = map_event(row, profile, {})
     if not isinstance(request, OmnisendRequest):
         raise TypeError(f"the benchmark's own order is not sent: {request}")
     return request.body

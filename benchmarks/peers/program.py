@@ -23,6 +23,7 @@ import uvloop
 from benchmarks.peers import Client
 from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import V5
+from soldt_outbox.omnisend.mapping.events import EVENTS_PATH
 from soldt_outbox.rows import OmnisendRequest
 
 ENQUEUED_AT_ONCE: Final = 1000
@@ -101,7 +102,7 @@ async def _ours(url: str, connections: int) -> AsyncIterator[Post]:
 
         async def post(key: str, body: bytes) -> None:
             answer = await client.send(
-                OmnisendRequest(method="POST", path=V5.events_path, body=body), api_key=key
+                OmnisendRequest(method="POST", path=EVENTS_PATH, body=body), api_key=key
             )
             _check(answer.status)
 
@@ -112,7 +113,7 @@ async def _ours(url: str, connections: int) -> AsyncIterator[Post]:
 async def _httpx(url: str, connections: int) -> AsyncIterator[Post]:
     """One client shared by all jobs, as httpx's documentation recommends, with limits that fit the concurrency."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    target = f"{url}{V5.base_path}{V5.events_path}"
+    target = f"{url}{V5.base_path}{EVENTS_PATH}"
     async with httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(10, pool=None)) as client:
 
         async def post(key: str, body: bytes) -> None:

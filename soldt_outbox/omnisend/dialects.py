@@ -1,7 +1,7 @@
 """The versions of Omnisend's API that this project speaks, and everything in which they differ.
 
-Sources: Omnisend's v5 reference; "Migrate from v5 to 2026-03-15"; the OpenAPI files of 2026-03-15. Event bodies are
-the same in both.
+Sources: Omnisend's v5 reference; "Migrate from v5 to 2026-03-15"; the OpenAPI files of 2026-03-15. Events and the
+catalogue are told alike in both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class Dialect:
 
     version: str
     base_path: str
-    events_path: str
     auth_header: str
     auth_prefix: str
     version_header: tuple[str, str] | None
@@ -46,7 +45,6 @@ class Dialect:
 V5: Final = Dialect(
     version="v5",
     base_path="/v5",
-    events_path="/events",
     auth_header="X-API-KEY",
     auth_prefix="",
     version_header=None,
@@ -60,7 +58,6 @@ V5: Final = Dialect(
 V2026_03_15: Final = Dialect(
     version="2026-03-15",
     base_path="/api",
-    events_path="/events",
     auth_header="Authorization",
     auth_prefix="Omnisend-API-Key ",
     version_header=("Omnisend-Version", "2026-03-15"),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from soldt_outbox.events import MAX_DEDUP_KEY
 from soldt_outbox.following import MAX_LINES, contact_of_order, customer_of, ordered_products
 from soldt_outbox.json_objects import json_object
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.omnisend.mapping.people import customer, customer_fields
 from soldt_outbox.rows import Kind, OmnisendRequest
@@ -77,10 +76,10 @@ def test_what_follows_is_what_the_mapping_reads():
         json.dumps(IN_PROPERTIES),
         order(items=json.dumps(order()["items"], default=float)),
     ):
-        whole = map_event(placed(payload), MERCHANT, CATALOGUE, V5) if "properties" not in payload else None
+        whole = map_event(placed(payload), MERCHANT, CATALOGUE) if "properties" not in payload else None
         for line in ordered_products(placed(payload)):
             stored = read_as(line.name, line)
-            told = map_event(stored, MERCHANT, CATALOGUE, V5)
+            told = map_event(stored, MERCHANT, CATALOGUE)
             assert isinstance(told, OmnisendRequest)
             assert product_ids(stored)
             if isinstance(whole, OmnisendRequest):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import Dialect
+from soldt_outbox.json_objects import encode
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES
 from soldt_outbox.omnisend.mapping.ids import clean_id, row_number
 from soldt_outbox.omnisend.mapping.line_items import MAX_DESCRIPTION, MAX_TITLE, JsonObject
@@ -43,8 +43,6 @@ MAX_IMAGES: Final = 300
 MAX_CATEGORIES: Final = 100
 MAX_TAGS: Final = 100
 MAX_LABEL: Final = 100  # of type, vendor, a tag, an option's value
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class ProductStatus(StrEnum):
@@ -131,7 +129,6 @@ def map_product(
     row: OutboxRow,
     merchant: MerchantProfile,
     products: Mapping[str, ShopProduct],
-    dialect: Dialect,  # noqa: ARG001 - both versions of the API take the same
 ) -> OmnisendRequest:
     """The request for a row of kind ``product``.
 
@@ -145,7 +142,7 @@ def map_product(
         return OmnisendRequest(method="DELETE", path=path, body=b"")
     if product.problem is not None:
         raise PayloadRejected("product", product.problem)
-    body = _encode(_product(product, merchant))
+    body = encode(_product(product, merchant))
     if len(body) > MAX_BODY_BYTES:
         raise PayloadRejected(
             "variants", f"make a request of {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are sent"
@@ -160,7 +157,6 @@ def map_category(
     row: OutboxRow,
     merchant: MerchantProfile,
     collections: Mapping[str, ShopCollection],
-    dialect: Dialect,  # noqa: ARG001 - both versions of the API take the same
 ) -> OmnisendRequest:
     """The request for a row of kind ``category``; ``collections`` as ``products`` of ``map_product``."""
     collection_id = str(changed_collection(row))
@@ -173,11 +169,11 @@ def map_category(
     if title is None:
         raise PayloadRejected("name", "is missing: a category needs a title")
     return _either(
-        OmnisendRequest(method="PATCH", path=path, body=_encode({"title": title})),
+        OmnisendRequest(method="PATCH", path=path, body=encode({"title": title})),
         OmnisendRequest(
             method="POST",
             path=CATEGORIES_PATH,
-            body=_encode({"categoryID": category_id, "title": title}),
+            body=encode({"categoryID": category_id, "title": title}),
         ),
     )
 

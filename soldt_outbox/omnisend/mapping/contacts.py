@@ -13,9 +13,8 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-import msgspec
-
 from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.json_objects import encode
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping.contact_details import contact_details
 from soldt_outbox.omnisend.mapping.events import MAX_BODY_BYTES
@@ -88,7 +87,6 @@ class ConsentState:
 Consents = Mapping[tuple[str, str], ConsentState]
 """By channel and identifier; what is not there, nobody said anything about."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _IDENTIFIER_TYPES: Final = {Channel.EMAIL: "email", Channel.SMS: "phone"}
 
 
@@ -141,7 +139,7 @@ def map_contact(
             detail="no valid e-mail and no possible phone: Omnisend's contacts are known by these",
         )
     states = [(channel, address, consents.get((channel, address))) for channel, address in addresses]
-    body = _encode(
+    body = encode(
         {"identifiers": [_identifier(row, *state, dialect) for state in states]}
         | _contact_welcome(row, states, dialect)
         | _details(name, payload, who, merchant)

@@ -12,7 +12,7 @@ import msgspec
 from soldt_outbox.custom_properties import custom_properties
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import CustomName, EventName, WorkerEventName, stored_name
-from soldt_outbox.omnisend.dialects import Dialect
+from soldt_outbox.json_objects import encode
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping.carts import ADDED_ITEM, CART, cart_properties
 from soldt_outbox.omnisend.mapping.ids import row_number
@@ -39,6 +39,7 @@ from soldt_outbox.omnisend.mapping.reading import (
 )
 from soldt_outbox.rows import CatalogueProduct, Kind, MerchantProfile, OmnisendRequest, OutboxRow, Skip
 
+EVENTS_PATH: Final = "/events"
 ORIGIN: Final = "api"  # custom stores'; another one would have to be agreed with Omnisend
 MAX_BODY_BYTES: Final = 1_000_000  # Omnisend advises 1 MB and answers 413 beyond a bound it does not tell
 
@@ -67,14 +68,11 @@ _PRODUCTS = Names(
 )
 _PRODUCT_ID = Names(product_id=PRODUCT_ID)
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
 
 def map_event(
     row: OutboxRow,
     merchant: MerchantProfile,
     catalogue: Mapping[str, CatalogueProduct],
-    dialect: Dialect,
 ) -> OmnisendRequest | Skip:
     """The request for a row of kind ``event``, or why there is nothing to send.
 
@@ -92,7 +90,7 @@ def map_event(
     # Omnisend's reference, "Events": eventVersion is not required of custom events
     name, version = (str(event), "") if isinstance(event, CustomName) else OMNISEND_EVENTS[event]
     identity = event_id(row.merchant_id, event, row.dedup_key)
-    body = _encode(
+    body = encode(
         {
             "eventName": name,
             "origin": ORIGIN,
@@ -107,7 +105,7 @@ def map_event(
         raise _too_large(payload, len(body))
     return OmnisendRequest(
         method="POST",
-        path=dialect.events_path,
+        path=EVENTS_PATH,
         body=body,
         event_id=identity,
         recipient=_recipient(who),
@@ -239,6 +237,6 @@ def _too_large(payload: JsonObject, size: int) -> PayloadRejected:
 
 def _size(value: Any) -> int:
     try:
-        return len(_encode(value))
+        return len(encode(value))
     except (ValueError, TypeError, RecursionError, OverflowError, msgspec.MsgspecError):
         return 0

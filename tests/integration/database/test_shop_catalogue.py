@@ -15,7 +15,6 @@ from sandbox.world import Database
 from soldt_outbox.catalogue import ShopCatalogue
 from soldt_outbox.database import json_loads, open_database
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import changed_collection, changed_product, map_category, map_product
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest
 from tests.support.selling import MUG, SHIRT, SUMMER, reprice, sync_shop, take, told, update
@@ -46,8 +45,8 @@ async def requests(database: Database) -> list[OmnisendRequest]:
     async with catalogue_of(database) as catalogue:
         known = await catalogue.products((row.merchant_id, changed_product(row)) for row in products)
         named = await catalogue.collections((row.merchant_id, changed_collection(row)) for row in categories)
-    return [map_product(row, PROFILE, known[row.merchant_id], V5) for row in products] + [
-        map_category(row, PROFILE, named[row.merchant_id], V5) for row in categories
+    return [map_product(row, PROFILE, known[row.merchant_id]) for row in products] + [
+        map_category(row, PROFILE, named[row.merchant_id]) for row in categories
     ]
 
 

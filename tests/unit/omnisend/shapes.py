@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.rows import (
     CatalogueProduct,
@@ -106,9 +105,9 @@ def row(name: str, payload, dedup_key: str = "4711", **changes) -> OutboxRow:
     return OutboxRow(**(fields | changes))
 
 
-def sent(name: str, payload, *, merchant=MERCHANT, catalogue=None, dialect=V5, dedup_key="4711"):
+def sent(name: str, payload, *, merchant=MERCHANT, catalogue=None, dedup_key="4711"):
     """The body of the request that a payload becomes, read back with exact numbers."""
-    request = map_event(row(name, payload, dedup_key), merchant, catalogue or {}, dialect)
+    request = map_event(row(name, payload, dedup_key), merchant, catalogue or {})
     assert isinstance(request, OmnisendRequest)
     assert (request.method, request.path) == ("POST", "/events")
     return parse(request.body)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import ALIASES, EventName, WorkerEventName
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
 from soldt_outbox.redaction import redact_request
@@ -48,7 +47,7 @@ def finds_an_end(name: str, payload) -> None:
     stored = row(name, payload)
     product_ids(stored)
     try:
-        result = map_event(stored, MERCHANT, CATALOGUE, V5)
+        result = map_event(stored, MERCHANT, CATALOGUE)
     except PayloadRejected as error:
         result = error
     if isinstance(result, PayloadRejected):
@@ -67,7 +66,7 @@ def finds_an_end(name: str, payload) -> None:
     else:  # a caller's own text may be empty, and so may all of its properties
         holds_no_null(body)
     assert len(json.dumps(redact_request(result.body))) < 4_096
-    assert map_event(stored, MERCHANT, CATALOGUE, V5) == result
+    assert map_event(stored, MERCHANT, CATALOGUE) == result
 
 
 def holds_no_null(value) -> None:

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import DIALECTS, V5
 from soldt_outbox.omnisend.mapping import map_category, map_product
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection, ShopProduct, ShopVariant
 from soldt_outbox.rows import Kind, MerchantProfile
@@ -43,8 +42,6 @@ SHIRT = ShopProduct(
 )
 MUG = ShopProduct(id="18", title="Mug", price=50)
 
-dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-
 
 def changed(product_id="17", **payload):
     return event_row(
@@ -58,8 +55,8 @@ def renamed(collection_id="5"):
     )
 
 
-def request(product, *, dialect=V5, merchant=MERCHANT, **options):
-    return map_product(changed(product.id), merchant, {product.id: product}, dialect, **options)
+def request(product, *, merchant=MERCHANT):
+    return map_product(changed(product.id), merchant, {product.id: product})
 
 
 def body(product, **options):
@@ -73,10 +70,9 @@ def having(product=MUG, **fields):
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-@dialects
-def test_a_product_with_variants_as_omnisend_has_it(dialect):
+def test_a_product_with_variants_as_omnisend_has_it():
     page = "https://tea.example.co.za/product/17"
-    assert body(SHIRT, dialect=dialect) == {
+    assert body(SHIRT) == {
         "id": "17",
         "title": "T-shirt",
         "status": "inStock",
@@ -113,9 +109,8 @@ def test_a_product_with_variants_as_omnisend_has_it(dialect):
     }
 
 
-@dialects
-def test_a_product_is_replaced_else_created_else_replaced(dialect):
-    replace = request(MUG, dialect=dialect)
+def test_a_product_is_replaced_else_created_else_replaced():
+    replace = request(MUG)
     create = replace.otherwise
     again = create.otherwise
     assert [(r.method, r.path) for r in (replace, create, again)] == [
@@ -127,15 +122,13 @@ def test_a_product_is_replaced_else_created_else_replaced(dialect):
     assert again.otherwise is None, "a product that comes and goes is tried again later"
 
 
-@dialects
-def test_a_product_that_is_gone_is_deleted(dialect):
-    gone = map_product(changed("17"), MERCHANT, {"18": MUG}, dialect)
+def test_a_product_that_is_gone_is_deleted():
+    gone = map_product(changed("17"), MERCHANT, {"18": MUG})
     assert (gone.method, gone.path, gone.body, gone.otherwise) == ("DELETE", "/products/17", b"", None)
 
 
-@dialects
-def test_a_category_is_renamed_else_created_else_renamed(dialect):
-    rename = map_category(renamed(), MERCHANT, {"5": ShopCollection(id="5", name="Summer")}, dialect)
+def test_a_category_is_renamed_else_created_else_renamed():
+    rename = map_category(renamed(), MERCHANT, {"5": ShopCollection(id="5", name="Summer")})
     create = rename.otherwise
     assert (rename.method, rename.path, parse(rename.body)) == (
         "PATCH",
@@ -149,7 +142,7 @@ def test_a_category_is_renamed_else_created_else_renamed(dialect):
     )
     assert (create.otherwise.method, create.otherwise.path) == ("PATCH", "/product-categories/5")
     assert create.otherwise.otherwise is None
-    gone = map_category(renamed(), MERCHANT, {}, dialect)
+    gone = map_category(renamed(), MERCHANT, {})
     assert (gone.method, gone.path, gone.body) == ("DELETE", "/product-categories/5", b"")
 
 
@@ -159,9 +152,9 @@ def test_a_category_is_renamed_else_created_else_renamed(dialect):
 def test_a_row_that_names_no_product_deletes_none(payload):
     row = event_row("product_changed", payload, kind=Kind.PRODUCT)
     with pytest.raises(PayloadRejected, match=r"^product_id:"):
-        map_product(row, MERCHANT, {}, V5)
+        map_product(row, MERCHANT, {})
     with pytest.raises(PayloadRejected, match=r"^collection_id:"):
-        map_category(row, MERCHANT, {}, V5)
+        map_category(row, MERCHANT, {})
 
 
 # -- what is needed ------------------------------------------------------------------------------------------------
@@ -203,7 +196,7 @@ def test_a_shop_without_an_address_sells_nothing():
 
 def test_a_category_without_a_name_is_rejected():
     with pytest.raises(PayloadRejected, match=r"^name:"):
-        map_category(renamed(), MERCHANT, {"5": ShopCollection(id="5", name={})}, V5)
+        map_category(renamed(), MERCHANT, {"5": ShopCollection(id="5", name={})})
 
 
 def test_a_price_of_each_variant_stands_in_for_the_products():
@@ -322,7 +315,7 @@ def test_the_merchants_language_is_sent_else_english_else_the_first(title, local
     found = body(product, merchant=replace(MERCHANT, locale=locale))
     assert (found["title"], found["description"], found["type"]) == (sent, sent, sent)
     merchant = replace(MERCHANT, locale=locale)
-    category = map_category(renamed(), merchant, {"5": ShopCollection(id="5", name=title)}, V5)
+    category = map_category(renamed(), merchant, {"5": ShopCollection(id="5", name=title)})
     assert parse(category.body) == {"title": sent}
 
 

@@ -431,7 +431,7 @@ def test_an_orders_event_carries_no_consent():
             "acceptsMarketing": True,
         }
         payload.setdefault("contact", {}).update(optIns=[{"channel": "email"}], email=EMAIL)
-        request = map_event(row(name, payload), MERCHANT, {}, V5)
+        request = map_event(row(name, payload), MERCHANT, {})
         assert isinstance(request, OmnisendRequest)
         assert not {"optIns", "optOuts", "consents"} & set(parse(request.body)["contact"])
         assert b"ptIns" not in request.body

@@ -5,7 +5,6 @@ import pytest
 
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import EventName, WorkerEventName
-from soldt_outbox.omnisend.dialects import V5, V2026_03_15
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.omnisend.mapping.events import OMNISEND_EVENTS
 from soldt_outbox.rows import OmnisendRequest, Skip
@@ -43,7 +42,7 @@ def test_a_custom_event_passes_through_with_its_properties():
 
 
 def test_numbers_travel_as_they_were_written():
-    body = map_event(row("gift_wrapped", custom(parse('{"a": 0.1, "b": 12.50, "c": 7}'))), MERCHANT, {}, V5)
+    body = map_event(row("gift_wrapped", custom(parse('{"a": 0.1, "b": 12.50, "c": 7}'))), MERCHANT, {})
     assert isinstance(body, OmnisendRequest)
     assert b'"properties":{"a":0.1,"b":12.50,"c":7}' in body.body
 
@@ -51,15 +50,6 @@ def test_numbers_travel_as_they_were_written():
 def test_a_binary_number_is_read_as_it_is_written():
     assert told({"a": 0.1, "b": 1e3, "c": 0e99}) == {"a": Decimal("0.1"), "b": 1_000, "c": 0}
     assert told({"a": Decimal("0E-99")}) == {"a": 0}
-
-
-def test_both_dialects_say_the_same():
-    one, two = (
-        map_event(row("gift_wrapped", parse(CUSTOM)), MERCHANT, {}, dialect) for dialect in (V5, V2026_03_15)
-    )
-    assert isinstance(one, OmnisendRequest)
-    assert isinstance(two, OmnisendRequest)
-    assert (one.body, one.event_id) == (two.body, two.event_id)
 
 
 def test_a_custom_event_subscribes_nobody():
@@ -70,7 +60,7 @@ def test_a_custom_event_subscribes_nobody():
 
 
 def test_a_custom_event_about_nobody_is_skipped():
-    assert isinstance(map_event(row("gift_wrapped", {"properties": {"a": 1}}), MERCHANT, {}, V5), Skip)
+    assert isinstance(map_event(row("gift_wrapped", {"properties": {"a": 1}}), MERCHANT, {}), Skip)
 
 
 def test_no_product_is_looked_up_for_it():

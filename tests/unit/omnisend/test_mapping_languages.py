@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.rows import CatalogueProduct, OmnisendRequest
 from tests.unit.omnisend.shapes import MERCHANT, row, sent
@@ -111,7 +110,7 @@ def test_the_order_in_which_languages_stand_changes_no_byte(name):
     for texts in ({"af_ZA": "Een", "af-za": "Twee", "zu": "Z"}, {"zu": "Z", "af-za": "Twee", "af_ZA": "Een"}):
         known = CatalogueProduct(id="17", title=texts, description=texts, categories=(("3", texts),))
         product = {"product_id": 17, "description": texts}
-        request = map_event(row(name, payload(name, product)), merchant, {"17": known}, V5)
+        request = map_event(row(name, payload(name, product)), merchant, {"17": known})
         assert isinstance(request, OmnisendRequest)
         bodies.add(request.body)
     assert len(bodies) == 1

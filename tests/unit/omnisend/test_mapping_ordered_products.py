@@ -3,7 +3,6 @@ from decimal import Decimal
 import pytest
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.rows import Skip
 from tests.unit.omnisend.shapes import CATALOGUE, LINE, MERCHANT, parse, row, sent
@@ -74,7 +73,7 @@ def test_a_broken_line_is_rejected_by_name(changes, field):
 
 def test_a_line_of_nobody_is_skipped():
     payload = line(customer_email="nobody", customer_phone=...)
-    assert isinstance(map_event(row("ordered_product", payload), MERCHANT, {}, V5), Skip)
+    assert isinstance(map_event(row("ordered_product", payload), MERCHANT, {}), Skip)
 
 
 def test_the_product_to_look_up_is_the_line_s():

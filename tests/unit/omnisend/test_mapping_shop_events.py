@@ -3,7 +3,6 @@ from decimal import Decimal
 import pytest
 
 from soldt_outbox.errors import PayloadRejected
-from soldt_outbox.omnisend.dialects import V5
 from soldt_outbox.omnisend.mapping import map_event, product_ids
 from soldt_outbox.rows import MerchantProfile, OmnisendRequest
 from tests.unit.omnisend.shapes import CART, CATALOGUE, MERCHANT, VIEW, parse, row, sent
@@ -227,6 +226,6 @@ def test_the_recipient_is_whom_the_request_is_sent_about():
         ({"phone": "082 123 4567"}, "+27821234567"),
         ({"id": "0123456789abcdef01234567"}, None),
     ):
-        request = map_event(row("checkout_started", cart() | {"contact": contact}), MERCHANT, {}, V5)
+        request = map_event(row("checkout_started", cart() | {"contact": contact}), MERCHANT, {})
         assert isinstance(request, OmnisendRequest)
         assert request.recipient == recipient
