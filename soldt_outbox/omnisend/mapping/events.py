@@ -25,10 +25,10 @@ from soldt_outbox.omnisend.mapping.line_items import (
     JsonObject,
     Shop,
 )
-from soldt_outbox.omnisend.mapping.ordered_products import ITEM, ORDERED, ordered_product_properties
+from soldt_outbox.omnisend.mapping.ordered_products import ORDERED, ORDERED_ITEM, ordered_product_properties
 from soldt_outbox.omnisend.mapping.orders import order_in, order_properties
 from soldt_outbox.omnisend.mapping.people import Customer, customer
-from soldt_outbox.omnisend.mapping.product_views import PRODUCT, VIEW, view_properties
+from soldt_outbox.omnisend.mapping.product_views import VIEW, view_properties, viewed_product
 from soldt_outbox.omnisend.mapping.reading import (
     Names,
     event_source,
@@ -62,8 +62,7 @@ _PRODUCTS = Names(
     items=ITEMS,
     refunded_items=REFUNDED_ITEMS,
     added_item=ADDED_ITEM,
-    item=ITEM,
-    product=PRODUCT,
+    item=ORDERED_ITEM,
     product_id=FLAT_PRODUCT_ID,
 )
 _PRODUCT_ID = Names(product_id=PRODUCT_ID)
@@ -124,28 +123,33 @@ def _recipient(who: Customer) -> str | None:
 
 def product_ids(row: OutboxRow) -> set[str]:
     """The products whose catalogue entries ``map_event`` would look up; empty for what it would reject."""
-    payload = structure(row.payload)
-    if not isinstance(payload, dict) or not _has_products(row):
+    payload, event = structure(row.payload), _with_products(row)
+    if event is None or not isinstance(payload, dict):
         return set()
     given = structure(payload.get("properties"))
+    if event is EventName.PRODUCT_VIEWED:
+        viewed = ident(viewed_product(event_source(payload, given, VIEW)).get("product_id"))
+        return set() if viewed is None else {viewed}
     source = event_source(payload, given, _PRODUCTS)
     listed = [structure(source.get(field)) for field in ("items", "refunded_items")]
     items = [item for items in listed if isinstance(items, list) for item in items[:MAX_ITEMS]]
-    items += [structure(source.get(field)) for field in ("added_item", "item", "product")]
+    items += [structure(source.get(field)) for field in ("added_item", "item")]
     found = {
         ident(_PRODUCT_ID.read(item).get("product_id"))
         for item in map(structure, items)
         if isinstance(item, dict)
     }
-    found.add(ident(source.get("product_id")))  # flat: the event's properties are the product
+    found.add(ident(source.get("product_id")))  # flat: a cart's properties are the item
     return {product_id for product_id in found if product_id is not None}
 
 
-def _has_products(row: OutboxRow) -> bool:
+def _with_products(row: OutboxRow) -> EventName | WorkerEventName | None:
+    """The row's event; ``None`` for one without products, and for what is none."""
     try:
-        return not isinstance(_event_name(row), CustomName)
+        event = _event_name(row)
     except PayloadRejected:
-        return False
+        return None
+    return None if isinstance(event, CustomName) else event
 
 
 def line_item_products(rows: Iterable[OutboxRow]) -> list[tuple[UUID, int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from soldt_outbox.omnisend.mapping.line_items import JsonObject, Shape, Shop, line_item
 from soldt_outbox.omnisend.mapping.reading import Names, Source, ident
 
-ITEM = ("item",)
-ORDERED = Names(order_id=("order_id", "orderID", "orderId"), item=(*ITEM, "product"))
+ORDERED_ITEM = ("item", "product")
+ORDERED = Names(order_id=("order_id", "orderID", "orderId"), item=ORDERED_ITEM)
 """What a worker writes of a line (``soldt_outbox.following``), or Omnisend's own properties."""
 
 

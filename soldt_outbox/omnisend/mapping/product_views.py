@@ -18,14 +18,13 @@ from soldt_outbox.omnisend.mapping.reading import (
 )
 from soldt_outbox.omnisend.mapping.urls import page, url
 
-PRODUCT = ("product",)
 _FIELDS = items.PRODUCT | {
     "old_price": ("oldPrice", "productStrikeThroughPrice", "strikeThroughPrice", "compare_at_price"),
     "currency": ("currency",),
     "status": ("status", "productStatus", "availability"),
 }
 _PRODUCT = Names(**_FIELDS)
-VIEW = Names(product=PRODUCT, **(_FIELDS | {"title": items.FLAT_TITLE}))
+VIEW = Names(product=("product",), **(_FIELDS | {"title": items.FLAT_TITLE}))
 """The properties of a product view: an object ``product``, or SOLDT's flat fields, beside which ``name`` is the event's."""
 
 _STATUSES = {
@@ -36,10 +35,15 @@ _STATUSES = {
 }
 
 
+def viewed_product(view: Source) -> Source:
+    """The product that was looked at: an object of its own, or the view's flat fields."""
+    given = structure(view.get("product"))
+    return Source(given, _PRODUCT, f"{view.where('product')}.") if isinstance(given, dict) else view
+
+
 def view_properties(view: Source, shop: Shop) -> JsonObject:
     """Omnisend's ``product``, from ``properties.product`` or from SOLDT's flat fields. Needed are id and title."""
-    given = structure(view.get("product"))
-    source = Source(given, _PRODUCT, f"{view.where('product')}.") if isinstance(given, dict) else view
+    source = viewed_product(view)
     product_id = ident(source.get("product_id"))
     if product_id is None:
         raise source.reject("product_id", "is missing or is no id")

@@ -168,13 +168,23 @@ COLLECTIONS = [{"id": "3", "title": "Tea"}, {"id": "9", "title": "Gifts"}]
         (None, CATALOGUE, COLLECTIONS),
         ([{"id": "7", "title": "Sale"}], CATALOGUE, [{"id": "7", "title": "Sale"}]),
         ("Tea", {}, [{"id": "Tea", "title": "Tea"}]),
-        ([{"id": "7", "title": "Sale"}, "Tea"], {}, [{"id": "7", "title": "Sale"}, {"id": "Tea", "title": "Tea"}]),
+        (
+            [{"id": "7", "title": "Sale"}, "Tea"],
+            {},
+            [{"id": "7", "title": "Sale"}, {"id": "Tea", "title": "Tea"}],
+        ),
     ],
     ids=["name", "names", "title", "mixed", "none", "ids", "unknown product", "unknown product, mixed"],
 )
 def test_a_category_has_the_same_id_in_every_event_as_in_the_catalogue(told, known, sent_as):
     """A name alone, as SOLDT's storefront tells it of a view, would be a category of its own beside the collection."""
-    product = {"productID": 17, "productTitle": "Rooibos tea", "productPrice": 5, "quantity": 1, "category": told}
+    product = {
+        "productID": 17,
+        "productTitle": "Rooibos tea",
+        "productPrice": 5,
+        "quantity": 1,
+        "category": told,
+    }
     view = {"contact": {"email": "a@b.za"}, "properties": product}
     assert sent("product_viewed", view, catalogue=known)["properties"]["product"]["categories"] == sent_as
     (item,) = sent("checkout_started", cart(lineItems=[product]), catalogue=known)["properties"]["lineItems"]
@@ -218,6 +228,24 @@ def test_a_viewed_product_without_title_takes_the_catalogue_s():
 def test_the_products_to_look_up():
     assert product_ids(row("product_viewed", parse(VIEW))) == {"17"}
     assert product_ids(row("added_to_cart", parse(CART))) == {"17", "19"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"productID": 17},
+        {"id": 17},
+        {"product": {"id": 17}},
+        {"product": '{"id": 17}'},
+        {"productID": 19, "product": {"id": 17}},
+    ],
+    ids=["flat", "flat id", "object", "text", "object and flat"],
+)
+def test_the_product_that_is_looked_up_for_a_view_is_the_one_it_tells_of(properties):
+    view = {"contact": {"email": "a@b.za"}, "properties": properties}
+    assert product_ids(row("product_viewed", view)) == {"17"}
+    product = sent("product_viewed", view, catalogue=CATALOGUE)["properties"]["product"]
+    assert (product["id"], product["title"]) == ("17", "Rooibos tea")
 
 
 def test_the_recipient_is_whom_the_request_is_sent_about():
