@@ -145,11 +145,11 @@ class MerchantProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueVariant:
-    """A row of ``product_variants``."""
+    """A row of ``product_variants``. What is ``Any`` is JSON as stored."""
 
     id: str
-    sku: str | None = None
-    image_url: str | None = None
+    sku: Any = None
+    image_url: Any = None
     title: str | None = None
 
 

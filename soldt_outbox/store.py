@@ -17,7 +17,9 @@ from soldt_outbox import settlement
 from soldt_outbox.database import AsyncDatabase
 from soldt_outbox.errors import SchemaError
 from soldt_outbox.omnisend.mapping import recipient_hash
+from soldt_outbox.omnisend.mapping.catalogue import options_title
 from soldt_outbox.omnisend.mapping.contacts import ConsentState, read_consents
+from soldt_outbox.omnisend.mapping.urls import images
 from soldt_outbox.rows import (
     CatalogueProduct,
     CatalogueVariant,
@@ -302,25 +304,25 @@ def _held(rows: Sequence[OutboxRow]) -> dict[str, Any]:
 
 
 def _product(row: dict[str, Any]) -> CatalogueProduct:
-    images = row["images"] if isinstance(row["images"], list) else []
     return CatalogueProduct(
         id=str(row["product_id"]),
         title=row["title"],
         description=row["description"],
-        image_url=next((image for image in images if isinstance(image, str)), None),
-        categories=tuple((str(c["id"]), c["title"]) for c in _objects(row["collections"])),
-        variants={str(v["id"]): _variant(v) for v in _objects(row["variants"])},
+        image_url=next(images(row["images"]), None),
+        categories=tuple((str(c["id"]), c["title"]) for c in _listed(row["collections"])),
+        variants={str(v["id"]): _variant(v) for v in _listed(row["variants"])},
     )
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    """Those of a look-up's list; none where it cannot be read, as with what a shop nested thousands of levels deep."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _variant(variant: dict[str, Any]) -> CatalogueVariant:
-    options = variant.get("option_values")
-    title = " / ".join(str(value) for value in options.values()) if isinstance(options, dict) else None
     return CatalogueVariant(
-        id=str(variant["id"]), sku=variant.get("sku"), image_url=variant.get("image_url"), title=title
+        id=str(variant["id"]),
+        sku=variant["sku"],
+        image_url=variant["image_url"],
+        title=options_title(variant["option_values"]),
     )
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list that PostgreSQL made; none where there were none, or they cannot be read."""
+    return value if isinstance(value, list) else []

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +33,7 @@ from soldt_outbox.omnisend.mapping.reading import (
     text,
     texts,
 )
-from soldt_outbox.omnisend.mapping.urls import page, url
+from soldt_outbox.omnisend.mapping.urls import images, page, url
 from soldt_outbox.rows import MerchantProfile, OmnisendRequest, OutboxRow
 
 PRODUCTS_PATH: Final = "/products"
@@ -194,7 +195,7 @@ def _product(product: ShopProduct, merchant: MerchantProfile) -> JsonObject:
     address = url(page(merchant, "/product", product.id))
     if address is None:
         raise PayloadRejected("url", "cannot be made: the merchant has no slug and no custom domain")
-    images = _images(product.images)
+    pictures = list(islice(images(product.images), MAX_IMAGES))
     body: JsonObject = {
         "id": clean_id(product.id),
         "title": title,
@@ -207,8 +208,8 @@ def _product(product: ShopProduct, merchant: MerchantProfile) -> JsonObject:
         ("description", localised(product.description, merchant.locale, MAX_DESCRIPTION)),
         ("type", localised(product.category, merchant.locale, MAX_LABEL)),
         ("vendor", text(product.vendor, MAX_LABEL)),
-        ("defaultImageUrl", images[0] if images else None),
-        ("images", images),
+        ("defaultImageUrl", pictures[0] if pictures else None),
+        ("images", pictures),
         ("tags", texts(product.tags, limit=MAX_LABEL, count=MAX_TAGS)),
         ("categoryIDs", [clean_id(category) for category in product.collections[:MAX_CATEGORIES]]),
         ("createdAt", _second(product.created_at)),
@@ -276,14 +277,19 @@ def _variant_status(variant: ShopVariant, product: ShopProduct) -> ProductStatus
     return ProductStatus.OUT_OF_STOCK if variant.sold_out else ProductStatus.IN_STOCK
 
 
-def _variant_title(title: str, option_values: Any) -> str:
-    """``T-shirt - L / Red``. Of a title that is too long the product's part is cut: the options tell variants apart."""
+def options_title(option_values: Any) -> str | None:
+    """What tells a variant from the others, ``L / Red``; ``None`` where nothing does."""
     given = structure(option_values)
     values = given.values() if isinstance(given, dict) else ()
-    named = [named for value in values if (named := text(value, MAX_LABEL)) is not None]
-    if not named:
+    return " / ".join(named for value in values if (named := text(value, MAX_LABEL)) is not None) or None
+
+
+def _variant_title(title: str, option_values: Any) -> str:
+    """``T-shirt - L / Red``. Of a title that is too long the product's part is cut: the options tell variants apart."""
+    named = options_title(option_values)
+    if named is None:
         return title
-    options = f" - {' / '.join(named)}"[: MAX_TITLE // 2]
+    options = f" - {named}"[: MAX_TITLE // 2]
     return f"{title[: MAX_TITLE - len(options)]}{options}"
 
 
@@ -300,12 +306,6 @@ def _prices(price: Any, strike_through: Any, field: str) -> JsonObject:
     if before is not None and before > now:
         prices["strikeThroughPrice"] = before
     return prices
-
-
-def _images(value: Any) -> list[str]:
-    given = structure(value)
-    listed = given if isinstance(given, list) else [given]
-    return [address for item in listed if (address := url(item)) is not None][:MAX_IMAGES]
 
 
 def _second(value: Any) -> str | None:

@@ -138,7 +138,7 @@ def line_item(value: Any, path: str, shop: Shop, shape: Shape, *, describe: bool
     }
     described = product if describe else NO_PRODUCT
     for key, found in (
-        ("productSKU", text(source.get("sku"), MAX_TITLE) or variant.sku),
+        ("productSKU", text(source.get("sku"), MAX_TITLE) or text(variant.sku, MAX_TITLE)),
         (
             "productDescription",
             shop.text(source.get("description"), described.description, limit=MAX_DESCRIPTION),

@@ -11,8 +11,10 @@ import pytest
 
 from sandbox.shops import PROTEA
 from sandbox.world import Database
+from soldt_outbox.catalogue import ShopCatalogue
 from soldt_outbox.database import open_database
 from soldt_outbox.migrations import migrations
+from soldt_outbox.omnisend.mapping.urls import images
 from soldt_outbox.rows import CatalogueProduct
 from soldt_outbox.store import Budget, Store
 from tests.support.selling import MUG
@@ -116,3 +118,36 @@ async def test_a_look_up_that_was_revoked_stays_revoked(make_database: Callable[
                 conn.execute(migration.sql)  # type: ignore[call-overload]
     async with open_database(database.url("omnisend_worker"), application_name="test") as opened:
         assert not await Store(opened, budget=Budget.below(400)).catalogue_granted()
+
+
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ("text[]", ["/mug.jpg", "https://cdn.example/1.jpg", "https://cdn.example/2.jpg"]),
+        ("jsonb", '[null, "/mug.jpg", "https://cdn.example/1.jpg"]'),
+        ("text", '["https://cdn.example/1.jpg"]'),
+        ("text", "https://cdn.example/1.jpg"),
+    ],
+    ids=["array", "jsonb", "JSON text", "text"],
+)
+async def test_the_image_is_the_first_that_the_catalogue_has_too(
+    database: Database, column: str, written: Any
+) -> None:
+    with database.connect() as conn:
+        conn.execute("alter table public.products drop images")
+        conn.execute(f"alter table public.products add images {column}")  # type: ignore[arg-type]
+        conn.execute("update public.products set images = %s where id = 102", [written])
+    assert (await told(database))["productImageURL"] == "https://cdn.example/1.jpg"
+    async with open_database(database.url("omnisend_worker"), application_name="test") as opened:
+        products = await ShopCatalogue(opened).products([(PROTEA.merchant_id, MUG)])
+    assert next(images(products[PROTEA.merchant_id][str(MUG)].images)) == "https://cdn.example/1.jpg"
+
+
+async def test_variants_that_cannot_be_read_are_left_out_and_the_product_is_told(database: Database) -> None:
+    with database.connect() as conn:
+        conn.execute(
+            """insert into public.product_variants (product_id, option_values)
+            values (102, (repeat('[', 3000) || repeat(']', 3000))::jsonb)"""
+        )
+    assert (await looked_up(database)).variants == {}
+    assert (await told(database))["productTitle"] == "Enamel mug"
