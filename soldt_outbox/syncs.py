@@ -147,8 +147,8 @@ class Syncs:
         return Sending(**rows[0]) if rows else Sending(status=None)
 
     async def write_polls(self) -> None:
-        """Write rows by which unsubscribes are read back, where their time has come."""
-        await self.database.run("write_polls")
+        """Write rows by which unsubscribes are read back, where their time has come, and remove those that are over."""
+        await self.database.run("write_polls", before=[("forget_polls", {})])
 
     async def reconcilable(self, merchant_id: UUID | None) -> list[UUID]:
         """Merchants whose orders can be looked at: the one given, or all that are connected."""

@@ -116,6 +116,24 @@ where merchant_id = %(merchant_id)s and resource = %(resource)s and item_id = an
 -- name: watermark
 select updated_from from omnisend_private.contact_watermarks where merchant_id = %(merchant_id)s;
 
+-- name: forget_polls
+-- Of a merchant's walks over contacts only the last hour's are kept: there are a hundred a day, and their keys, quarters that are
+-- over, are in nobody's way.
+delete from public.integrations_omnisend_outbox
+where id in (
+  select o.id
+  from public.integrations_omnisend i
+  cross join lateral (
+    select o.id
+    from public.integrations_omnisend_outbox o
+    where o.merchant_id = i.merchant_id and o.kind = 'batch' and o.name = 'contacts_poll'
+      and o.state in ('delivered', 'skipped', 'expired') and o.settled_at < now() - interval '1 hour'
+    order by o.dedup_key
+    limit 100
+  ) o
+  where i.sync_contacts
+);
+
 -- name: write_polls
 -- A row for each merchant with contacts switched on, every quarter of an hour, each merchant at a second of its own: for the next
 -- such second, whose quarter is the key, so that two workers write one row. None while an earlier one waits or goes on. It occurs

@@ -92,7 +92,9 @@ old as materialized (
   ) o
   limit %(limit)s
 )
-select id, kind::text, coalesce(payload, omnisend_private.placed_order(id)) as payload, country_code from old;
+select o.id, o.kind::text, case when octet_length(p.payload::text) <= 100000 then p.payload end as payload, o.country_code
+from old o
+cross join lateral (select coalesce(o.payload, omnisend_private.placed_order(o.id)) as payload offset 0) p;
 
 -- name: expire_waiting
 -- Expire, or skip, those of the rows given that still wait and are in nobody's hand, and log it. `contact_hash`: whom a row is about.

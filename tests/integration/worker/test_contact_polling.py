@@ -15,7 +15,7 @@ from soldt_outbox.omnisend.client import OmnisendClient
 from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.rows import OmnisendRequest
 from tests.support.syncing import fill_orders, finished, start, syncs
-from tests.support.worker import Scene
+from tests.support.worker import Scene, cart
 from worker import contact_polling
 
 pytestmark = pytest.mark.usefixtures("quick_batches")
@@ -222,3 +222,27 @@ async def test_the_next_walk_of_any_merchant_begins_within_a_quarter_of_an_hour_
     }  # whose next quarter cannot have begun meanwhile
     assert far
     assert len([row for row in scene.outbox() if row["merchant_id"] in far]) == len(far)
+
+
+async def test_a_walk_that_found_nobody_is_no_line_in_the_merchants_log(
+    scene: Scene, brand: BrandKey
+) -> None:
+    await _contacts_at_omnisend(scene, 2)
+    await _poll(scene)
+    scene.omnisend.unsubscribe(brand.brand_id, email="customer-1@example.com")
+    await _poll(scene)
+    assert len([log for log in scene.logs() if log["name"] == "contacts_poll"]) == 1
+
+
+async def test_walks_that_are_over_are_soon_forgotten(scene: Scene, brand: BrandKey) -> None:
+    async with syncs(scene) as held:
+        await held.write_polls()
+        scene.enqueue("checkout_started", cart(), dedup_key="beside")
+        scene.query(
+            "update integrations_omnisend_outbox set state = 'delivered', settled_at = now() - interval '61 minutes', dedup_key = '1' returning 1"
+        )
+        await held.write_polls()
+    assert sorted((row["name"], row["state"]) for row in scene.outbox()) == [
+        ("checkout_started", "delivered"),
+        ("contacts_poll", "pending"),
+    ]

@@ -9,9 +9,11 @@ import pytest
 
 from sandbox.omnisend import Fault
 from sandbox.shops import KAROO, PROTEA, STRANGER_ID
+from soldt_outbox.database import open_database
 from soldt_outbox.sql import queries
+from soldt_outbox.store import Budget, Store
 from tests.support.shop import ORDER, admin, change, claim, outbox, place, place_unseen
-from tests.support.worker import Scene, cart
+from tests.support.worker import PLENTY, Scene, cart
 
 _LOGS = "select name, outcome from integrations_omnisend_logs"
 
@@ -208,9 +210,9 @@ async def test_what_was_in_hand_when_a_shop_was_disconnected_is_not_sent_after_i
         worker.execute(queries["disconnect"], {"merchant_id": PROTEA.merchant_id})
         assert worker.execute(queries["skip_waiting"], {"merchant_id": PROTEA.merchant_id}).fetchall() == []
         worker.commit()
-        scene.let_leases_run_out()
-        worker.execute(queries["expire_waiting"], {"limit": 10})
-        worker.commit()
+    scene.let_leases_run_out()
+    async with open_database(scene.database.url("omnisend_worker"), application_name="test") as database:
+        assert await Store(database, budget=Budget.below(PLENTY)).expire_waiting(limit=10) == 1
     (row,) = scene.outbox()
     assert (row["state"], row["last_error"], row["payload"]) == ("skipped", "disconnected", None)
     (log,) = scene.logs(row["id"])
