@@ -37,7 +37,7 @@ def _contact(payload: Any) -> OutboxRow:
     ids=["order", "cart", "phone", "contact as text", "contact id", "contact", "its phone", "consent by SMS"],
 )
 def test_a_row_is_known_by_whom_its_request_is_about(one: OutboxRow) -> None:
-    request = map_event(one, BRITISH, {}, V5) if one.kind is Kind.EVENT else map_contact(one, BRITISH, {}, V5)
+    request = map_event(one, BRITISH, {}) if one.kind is Kind.EVENT else map_contact(one, BRITISH, {}, V5)
     assert isinstance(request, OmnisendRequest)
     expected = contact_hash(request.recipient) if request.recipient else None
     assert recipient_hash(one.kind, one.payload, "GB") == expected
