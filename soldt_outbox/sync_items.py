@@ -26,7 +26,6 @@ from soldt_outbox.omnisend.mapping import (
     map_contact,
     map_event,
     map_product,
-    read_consents,
 )
 from soldt_outbox.omnisend.mapping.catalogue import ShopCollection
 from soldt_outbox.omnisend.mapping.contacts import Channel
@@ -184,16 +183,13 @@ class SyncItems:
                 found.gone.append(one)
             else:
                 rows[one] = _row(wanted.row, Kind.CONTACT, "contact_changed", payload)
-        pairs = [pair for row in rows.values() for pair in contact_identifiers(row, wanted.merchant)]
-        stored = await self._database.run(
-            "consent_states",
-            {
-                "merchants": [wanted.row.merchant_id] * len(pairs),
-                "channels": [channel for channel, _ in pairs],
-                "identifiers": [identifier for _, identifier in pairs],
-            },
+        merchant_id = wanted.row.merchant_id
+        known = await self._store.consents(
+            (merchant_id, *pair)
+            for row in rows.values()
+            for pair in contact_identifiers(row, wanted.merchant)
         )
-        consents = read_consents(stored).get(wanted.row.merchant_id, {})
+        consents = known.get(merchant_id, {})
         await found.map(
             wanted.resource,
             {

@@ -1,0 +1,34 @@
+"""What is told by batches, and what counts as told."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.shops import PROTEA
+from soldt_outbox.omnisend.batches import Resource
+from tests.support.syncing import finished, start
+from tests.support.worker import Scene
+
+pytestmark = pytest.mark.usefixtures("quick_batches")
+
+
+def _unsubscribe(scene: Scene, channel: str, identifier: str) -> None:
+    with scene.database.connect("service_role") as conn:
+        conn.execute(
+            "select omnisend_record_consent(%s, %s, %s, false, 'form')",
+            [PROTEA.merchant_id, channel, identifier],
+        )
+
+
+# -- contacts
+
+
+async def test_an_opt_out_of_a_phone_is_told_as_it_was_recorded(scene: Scene) -> None:
+    """Even where its country code is nobody's."""
+    brand = scene.connect().brand_id
+    _unsubscribe(scene, "sms", "+9991234567")
+    async with scene.workers():
+        ended = await finished(scene, await start(scene, Resource.CONTACTS))
+    assert (ended.items_sent, ended.items_skipped) == (1, 0)
+    (contact,) = scene.omnisend.contacts(brand).contacts
+    assert contact.status("sms") == "unsubscribed"
