@@ -302,7 +302,8 @@ def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | Non
     """What became of the items of a batch that ended, by the answer about its items; None where that cannot be read.
 
     ``answer`` may be None where there were no errors. An item of which nothing is said counts as taken only where the batch
-    finished and every error it counted is told: items may be sent twice, and none may be missing.
+    finished and every error it counted is told: items may be sent twice, and none may be missing. Such an item is sent again as
+    most of those that Omnisend came to should have been: it stops a batch in which too many exist already, or do not.
     """
     told: dict[str, tuple[int | None, str]] = {}
     if answer is not None:
@@ -313,15 +314,16 @@ def judge(sent: Sent, progress: Progress, answer: Answer | None) -> Judged | Non
         told = _told(sent, listed)
     refused = {name: found for name, found in told.items() if not _is_taken(found[0])}
     silence_is_consent = progress.status == "finished" and len(refused) >= progress.errors
-    judged = Judged()
+    judged, silent = Judged(), list[SentItem]()
     for one in sent.items:
         if one.mark in refused:
             _refuse(judged, sent, Refusal(item=one, code=refused[one.mark][0], words=refused[one.mark][1]))
         elif one.mark in told or silence_is_consent:
             judged.confirmed.append(one)
         else:
-            words = f"Omnisend {progress.status} the batch and said nothing of this item"
-            _refuse(judged, sent, Refusal(item=one, code=None, words=words))
+            silent.append(one)
+    words = f"Omnisend {progress.status} the batch and said nothing of this item"
+    _pass_over(judged, sent, [Refusal(item=one, code=None, words=words) for one in silent])
     return judged
 
 
@@ -331,6 +333,18 @@ def lost(sent: Sent) -> Judged:
     for one in sent.items:
         _refuse(judged, sent, Refusal(item=one, code=None, words="Omnisend no longer knows the batch"))
     return judged
+
+
+def _pass_over(judged: Judged, sent: Sent, unsaid: Iterable[Refusal]) -> None:
+    """What becomes of items of which nothing was said, by what became of the others."""
+    others = [one.method for one in judged.again if one.method != sent.method]
+    if len(judged.alone) > len(judged.confirmed):
+        judged.alone.extend(one.item for one in unsaid)
+        return
+    if len(others) > len(judged.confirmed):
+        sent = msgspec.structs.replace(sent, method=others[0])
+    for refusal in unsaid:
+        _refuse(judged, sent, refusal)
 
 
 def _refuse(judged: Judged, sent: Sent, refusal: Refusal) -> None:

@@ -248,6 +248,36 @@ def test_what_a_stopped_batch_does_not_mention_is_sent_again() -> None:
     assert [one.refusal.item.id for one in judged.again] == ["3"]
 
 
+@pytest.mark.parametrize(
+    ("method", "code", "then"), [("POST", 409, "PUT"), ("PUT", 404, "POST")], ids=["exist", "do not exist"]
+)
+def test_what_a_stopped_batch_does_not_mention_is_sent_as_most_of_the_others_should_have_been(
+    method: Method, code: int, then: Method
+) -> None:
+    answer = _listed(errors=[_said("1", code), _said("2", code)], responses=[_said("3", 200)])
+    judged = _judge(_sent("1", "2", "3", "4", method=method), answer, status="stopped", errors=2)
+    assert [(one.refusal.item.id, one.method) for one in judged.again] == [
+        ("1", then),
+        ("2", then),
+        ("4", then),
+    ]
+
+
+def test_what_a_stopped_batch_does_not_mention_is_sent_as_it_was_where_most_of_the_others_were_taken() -> (
+    None
+):
+    answer = _listed(errors=[_said("1", 409)], responses=[_said("2", 201)])
+    judged = _judge(_sent("1", "2", "3"), answer, status="stopped", errors=1)
+    assert [(one.refusal.item.id, one.method) for one in judged.again] == [("1", "PUT"), ("3", "POST")]
+
+
+def test_categories_that_a_stopped_batch_does_not_mention_are_changed_alone_where_the_others_exist() -> None:
+    said = _said("1", 409) | {"request": {"categoryID": "1"}}
+    sent = _sent("1", "2", resource=Resource.CATEGORIES)
+    judged = _judge(sent, _listed(errors=[said]), status="stopped", errors=1)
+    assert [one.id for one in judged.alone] == ["1", "2"]
+
+
 def test_where_more_errors_were_counted_than_told_silence_is_no_consent() -> None:
     """Omnisend may list its items in part: then those not listed are sent again rather than lost."""
     judged = _judge(_sent("1", "2", "3"), _listed(errors=[_said("1", 400)]), errors=2)
