@@ -28,7 +28,8 @@ def reconcile_command(
     Each order's transaction writes its events, so nothing should be found: something is where orders were restored from a
     backup, written while triggers were off, or changed by hand. Looks at orders that were placed since their merchant was
     connected, and not further back than the ledger of settled rows goes (RETENTION_DAYS). Events are written as the orders stand,
-    with the orders' own instants; safe to run at any time, and again.
+    with the orders' own instants; safe to run at any time, and again. They are live events, which start automations: an event that
+    expired, was skipped or was told to another brand stays so. `backfill` imports it.
 
     Examples:
       soldt-outbox reconcile --dry-run

@@ -65,7 +65,7 @@ def resync_command(
 ) -> None:
     """Tell Omnisend of all products, categories or contacts of a merchant, by batches of 100 (of 1,000 in v5).
 
-    What Omnisend confirmed in an earlier refresh and has not changed since is left out; with --full it is sent all the same,
+    What Omnisend was told of and has not changed since is left out; with --full it is sent all the same,
     which is for after an upgrade that maps something differently, or a catalogue that somebody changed at Omnisend. Contacts are
     the customers of orders and everybody whose consent was recorded; nobody is subscribed by it who did not agree.
 
@@ -113,7 +113,8 @@ def backfill_command(
     Automations that are switched on at Omnisend run on imported events too. Switch them off first; the command asks.
 
     Each event has the eventID that it would have had live, and the order's own instant, by which Omnisend knows it again if it
-    is sent twice. What was told as it happened, or was imported before, is left out. Otherwise as `resync`.
+    is sent twice. What was told as it happened, waits to be, or was imported before, is left out; what expired or was skipped is
+    not. Otherwise as `resync`.
 
     Examples:
       soldt-outbox backfill orders --merchant protea --since 2025-01-01

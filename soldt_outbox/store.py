@@ -31,7 +31,7 @@ from soldt_outbox.rows import (
 )
 
 # The columns and functions that check_schema looks for.
-_SCHEMA_PARTS: Final = 13
+_SCHEMA_PARTS: Final = 14
 # How many rows that wait behind an earlier one of their customer a claim looks at in all, beyond those it takes: some
 # 10 ms, and a customer with 10,000 rows is out of the others' way after twenty claims.
 PATIENCE: Final = 500
@@ -95,6 +95,7 @@ class MerchantRecord:
     sync_contacts: bool
     ordered_products: bool
     locale: str
+    brand_id: str | None
     slug: str | None
     custom_domain: str | None
 

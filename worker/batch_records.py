@@ -228,11 +228,11 @@ def _logged(resource: Resource, item_id: str, *, mark: str | None = None, **more
     return Record(by="log_items", fields=fields)
 
 
-def told(resource: Resource, confirmed: Sequence[SentItem]) -> list[Record]:
-    """What Omnisend has now: events go into the ledger, everything else is remembered by its digest."""
+def told(resource: Resource, confirmed: Sequence[SentItem], *, brand: str | None) -> list[Record]:
+    """What Omnisend has now, told to ``brand``: events go into the ledger, everything else is remembered by its digest."""
     if not confirmed:
         return []
     if resource is Resource.ORDERS:
         return [Record(by="enter_events", fields={"events": [event_of(one.id) for one in confirmed]})]
     items = {told_key(resource, one.id, one.mark): one.digest for one in confirmed}
-    return [Record(by="keep_told", fields={"resource": resource, "items": items})]
+    return [Record(by="keep_told", fields={"brand": brand, "resource": resource, "items": items})]

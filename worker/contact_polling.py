@@ -50,6 +50,8 @@ class ContactPolling:
         if not shop.sync_contacts:
             return outcomes.of_skip(row, Skip(reason="contacts_off", detail="contacts are not synchronised"))
         walk = read_walk(row.payload)
+        if walk.brand != shop.brand_id:
+            walk = Walk(brand=shop.brand_id)  # it begins, or began at the brand before
         since = walk.since or await self._watermark(row)
         cursor, newest, found = walk.cursor, walk.newest, list[Record]()
         for _ in range(MOST_PAGES):
@@ -77,11 +79,12 @@ class ContactPolling:
         if not found:  # a hundred times a day
             outcome = msgspec.structs.replace(outcome, quiet=True)
         if cursor is not None:
-            onward = Walk(since=since, cursor=cursor, newest=newest)
+            onward = Walk(brand=walk.brand, since=since, cursor=cursor, newest=newest)
             return outcomes.with_more(outcome, records=tuple(found), follow_ups=(_next(row, onward),))
         if newest is not None:
             until = min(newest, row.occurred_at)
-            found.append(Record(by="move_watermark", fields={"updated_from": until - OVERLAP}))
+            fields = {"brand": walk.brand, "updated_from": until - OVERLAP}
+            found.append(Record(by="move_watermark", fields=fields))
         return outcomes.with_more(outcome, records=tuple(found))
 
     async def _watermark(self, row: OutboxRow) -> datetime:

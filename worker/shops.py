@@ -26,15 +26,16 @@ MAX_KEPT: Final = 10_000  # merchants; each some 500 bytes
 class Shop:
     """A merchant ready to send for, in ``dialect``.
 
-    One of ``api_key``, ``token`` and ``problem`` is set; ``sealed`` is the key or token as it is stored. ``scopes`` are
-    what a token was granted; of a key they are not known. ``sync_contacts`` and ``ordered_products``: what else follows
-    from an order.
+    One of ``api_key``, ``token`` and ``problem`` is set; ``sealed`` is the key or token as it is stored, and ``brand_id``
+    whose it is. ``scopes`` are what a token was granted; of a key they are not known. ``sync_contacts`` and
+    ``ordered_products``: what else follows from an order.
     """
 
     profile: MerchantProfile
     dialect: Dialect
     api_key: str | None
     sealed: str | None
+    brand_id: str | None = None
     token: SealedToken | None = None
     scopes: tuple[str, ...] | None = None
     problem: str | None = None
@@ -114,6 +115,7 @@ class Shops:
             api_key=key,
             token=token,
             sealed=_sealed(record),
+            brand_id=record.brand_id,
             scopes=tuple(record.scopes) if token is not None and record.scopes is not None else None,
             problem=problem,
             disabled=record.status == "disabled",

@@ -111,21 +111,20 @@ async def connect(
 ) -> Connected:
     """Check the key at Omnisend and store it encrypted; events that waited for a new key go out.
 
-    ``currency`` and ``country_code`` that are not given stay as they are (ZAR and ZA at first).
+    ``currency`` and ``country_code`` that are not given stay as they are (ZAR and ZA at first). Of another brand than before,
+    nothing counts as told.
     Raises ``ConnectionRefused`` where Omnisend does not confirm the key; nothing is stored then.
     """
     brand = await _confirmed_brand(omnisend, api_key)
     sealed = keys.encrypt(api_key, merchant_id=merchant.merchant_id, column=API_KEY_COLUMN)
-    stored = await database.run(
-        "connect",
-        {
-            "merchant_id": merchant.merchant_id,
-            "api_key_enc": sealed,
-            "brand_id": brand.brand_id,
-            "currency": currency,
-            "country_code": country_code,
-        },
-    )
+    connection = {
+        "merchant_id": merchant.merchant_id,
+        "api_key_enc": sealed,
+        "brand_id": brand.brand_id,
+        "currency": currency,
+        "country_code": country_code,
+    }
+    stored = await database.run("connect", connection, before=[("leave_brand", connection)])
     return Connected(
         merchant=merchant,
         brand_id=brand.brand_id,

@@ -176,17 +176,15 @@ async def _store(
     place: Mapping[str, str | None],
 ) -> ConnectedByOAuth:
     scopes = grant.scopes or ()
-    stored = await database.run(
-        "connect_by_oauth",
-        {
-            "merchant_id": merchant.merchant_id,
-            **sealed_columns(keys, merchant.merchant_id, grant),
-            "lifetime": grant.lifetime,
-            "scopes": list(scopes),
-            "brand_id": brand.brand_id,
-            **place,
-        },
-    )
+    connection = {
+        "merchant_id": merchant.merchant_id,
+        **sealed_columns(keys, merchant.merchant_id, grant),
+        "lifetime": grant.lifetime,
+        "scopes": list(scopes),
+        "brand_id": brand.brand_id,
+        **place,
+    }
+    stored = await database.run("connect_by_oauth", connection, before=[("leave_brand", connection)])
     return ConnectedByOAuth(
         merchant=merchant,
         brand_id=brand.brand_id,

@@ -27,9 +27,11 @@ _MAX_CURSOR: Final = 2_000
 class Walk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payload of ``contacts_poll``: where it goes on, if it has begun.
 
-    ``since``: contacts changed since; None where that is to be looked up. ``newest``: the latest change seen so far.
+    ``since``: contacts changed since; None where that is to be looked up. ``newest``: the latest change seen so far. ``brand``:
+    whose contacts these are.
     """
 
+    brand: str | None = None
     since: datetime | None = None
     cursor: str | None = None
     newest: datetime | None = None

@@ -45,26 +45,34 @@ select merchant_id, 'outbound', kind, name, status_code, jsonb_strip_nulls(jsonb
 from said;
 
 -- name: keep_told
--- Remember what Omnisend confirmed.
+-- Remember what Omnisend has, and forget what it no longer has: items without a digest. What was told to a brand that the merchant is
+-- connected to no more says nothing of this one: for some seconds workers go on with the key they know.
 with said as materialized (
   select r.*, o.merchant_id
-  from jsonb_to_recordset(%(rows)s::jsonb) as r (after_id bigint, token uuid, resource text, items jsonb)
+  from jsonb_to_recordset(%(rows)s::jsonb) as r (after_id bigint, token uuid, brand text, resource text, items jsonb)
   join public.integrations_omnisend_outbox o on o.id = r.after_id and o.lease_token = r.token and o.state = 'pending'
+  join public.integrations_omnisend c on c.merchant_id = o.merchant_id and c.brand_id is not distinct from r.brand
   for no key update of o
 ),
-item as (
+item as materialized (
   select distinct on (s.merchant_id, s.resource, i.key)
     s.merchant_id, s.resource, i.key as item_id, decode(i.value, 'hex') as digest
   from said s cross join lateral jsonb_each_text(s.items) as i
-  order by s.merchant_id, s.resource, i.key
+  order by s.merchant_id, s.resource, i.key, s.after_id desc
+),
+gone as (
+  delete from omnisend_private.told_items t
+  using item i
+  where t.merchant_id = i.merchant_id and t.resource = i.resource and t.item_id = i.item_id and i.digest is null
 )
 insert into omnisend_private.told_items (merchant_id, resource, item_id, digest)
-select merchant_id, resource, item_id, digest from item
+select merchant_id, resource, item_id, digest from item where digest is not null
 on conflict (merchant_id, resource, item_id) do update set digest = excluded.digest
 where told_items.digest <> excluded.digest;
 
 -- name: enter_events
--- Events of history that Omnisend confirmed, into the ledger: they are not written again, nor imported again.
+-- Events of history that Omnisend confirmed, into the ledger: they are not written again, nor imported again. A row that was settled
+-- before says what became of the live event (it expired, or went to another brand), and now says this.
 with said as materialized (
   select r.*, o.merchant_id
   from jsonb_to_recordset(%(rows)s::jsonb) as r (after_id bigint, token uuid, events jsonb)
@@ -72,10 +80,15 @@ with said as materialized (
   for no key update of o
 )
 insert into public.integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, state, settled_at)
-select s.merchant_id, 'event', e ->> 0, e ->> 1, 'delivered', now()
-from said s cross join lateral jsonb_array_elements(s.events) as e
-order by s.merchant_id, e ->> 1, e ->> 0
-on conflict on constraint integrations_omnisend_outbox_occurrence_key do nothing;
+select e.merchant_id, 'event', e.name, e.dedup_key, 'delivered', now()
+from (
+  select distinct s.merchant_id, e ->> 0 as name, e ->> 1 as dedup_key
+  from said s cross join lateral jsonb_array_elements(s.events) as e
+) e
+order by e.merchant_id, e.dedup_key, e.name
+on conflict on constraint integrations_omnisend_outbox_occurrence_key do update
+set state = excluded.state, settled_at = excluded.settled_at, last_error = null
+where integrations_omnisend_outbox.state not in ('pending', 'dead');
 
 -- name: note_unsubscribed
 -- People who unsubscribed at Omnisend, into the table of consents.
@@ -88,11 +101,12 @@ with said as materialized (
 select count(*) filter (where omnisend_private.note_unsubscribed(merchant_id, channel, identifier, at)) as noted from said;
 
 -- name: move_watermark
--- How far a merchant's contacts have been read. Never back.
+-- How far a merchant's contacts have been read, of the brand it is connected to. Never back.
 with said as materialized (
   select r.*, o.merchant_id
-  from jsonb_to_recordset(%(rows)s::jsonb) as r (after_id bigint, token uuid, updated_from timestamptz)
+  from jsonb_to_recordset(%(rows)s::jsonb) as r (after_id bigint, token uuid, brand text, updated_from timestamptz)
   join public.integrations_omnisend_outbox o on o.id = r.after_id and o.lease_token = r.token and o.state = 'pending'
+  join public.integrations_omnisend c on c.merchant_id = o.merchant_id and c.brand_id is not distinct from r.brand
   for no key update of o
 )
 insert into omnisend_private.contact_watermarks (merchant_id, updated_from)
@@ -108,7 +122,7 @@ select order_id, payload, created_at, updated_at, told
 from omnisend_private.sync_orders(%(sync)s, %(orders)s::bigint[]);
 
 -- name: told_items
--- What Omnisend confirmed of these.
+-- What Omnisend has of these.
 select item_id, encode(digest, 'hex') as digest
 from omnisend_private.told_items
 where merchant_id = %(merchant_id)s and resource = %(resource)s and item_id = any (%(items)s::text[]);

@@ -10,7 +10,7 @@ select count(*) + (to_regprocedure('omnisend_private.placed_order(bigint)') is n
 from information_schema.columns
 where table_schema = 'public' and (table_name, column_name) in (
   ('integrations_omnisend', 'last_error_detail'), ('integrations_omnisend', 'api_key_enc'),
-  ('integrations_omnisend', 'refresh_lease_token'),
+  ('integrations_omnisend', 'refresh_lease_token'), ('integrations_omnisend', 'brand_since'),
   ('integrations_omnisend_logs', 'contact_hash'), ('integrations_omnisend_outbox', 'rescues'),
   ('integrations_omnisend_lanes', 'told_until'), ('integrations_omnisend_lanes', 'forbidden_kinds'), ('integrations_omnisend_workers', 'statistics')
 );
@@ -39,7 +39,7 @@ select coalesce(has_function_privilege('omnisend_worker', to_regprocedure('omnis
 -- name: merchants
 -- Credentials and profile of merchants whose rows were claimed.
 select i.merchant_id, i.status, i.auth_type, i.api_key_enc, i.access_token_enc, i.token_expires_at, i.scopes, i.currency, i.country_code, i.api_version, i.sync_contacts,
-  i.ordered_products, i.locale, p.slug, p.custom_domain
+  i.ordered_products, i.locale, i.brand_id, p.slug, p.custom_domain
 from public.integrations_omnisend i
 left join omnisend_private.merchant_profiles(%(merchants)s::uuid[]) p on p.merchant_id = i.merchant_id
 where i.merchant_id = any (%(merchants)s::uuid[]);

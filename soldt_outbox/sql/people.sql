@@ -1,5 +1,22 @@
 -- What people ask and do through the command line: connect, look, retry.
 
+-- name: leave_brand
+-- Goes before `connect` and `connect_by_oauth`, in their transaction: where the merchant was connected to another brand, nothing
+-- counts as told to this one. Its unsubscribes are read from the beginning. The connection is locked last, as settling has it.
+with other as materialized (
+  select merchant_id from public.integrations_omnisend where merchant_id = %(merchant_id)s and brand_id <> %(brand_id)s
+),
+items as materialized (
+  delete from omnisend_private.told_items where merchant_id = (select merchant_id from other) returning 1
+),
+watermark as materialized (
+  delete from omnisend_private.contact_watermarks where merchant_id = (select merchant_id from other) returning 1
+)
+update public.integrations_omnisend i
+set brand_since = now()
+from other o
+where i.merchant_id = o.merchant_id and (select count(*) from items) + (select count(*) from watermark) >= 0;
+
 -- name: connect
 -- Store a verified key. Puts the integration right, forgets what went wrong, and lets waiting rows go; only a wait
 -- that Omnisend itself asked for (THROTTLED) is kept, since a new key of the same brand is told the same.

@@ -2,7 +2,7 @@
 
 begin;
 set local search_path = public, extensions;
-select plan(110);
+select plan(111);
 
 select has_table('public', name::name, 'public.' || name || ' exists')
 from unnest(array['integrations_omnisend', 'integrations_omnisend_logs', 'integrations_omnisend_outbox',
@@ -19,7 +19,8 @@ from (values
   -- added
   ('last_error_at', 'timestamp with time zone'), ('last_error_detail', 'text'), ('brand_id', 'text'),
   ('currency', 'text'), ('country_code', 'text'), ('token_refreshed_at', 'timestamp with time zone'),
-  ('refresh_lease_token', 'uuid'), ('refresh_lease_until', 'timestamp with time zone')
+  ('refresh_lease_token', 'uuid'), ('refresh_lease_until', 'timestamp with time zone'),
+  ('brand_since', 'timestamp with time zone')
 ) as columns (name, type);
 select hasnt_column('public', 'integrations_omnisend', 'api_key', 'no column holds a key in plaintext');
 select col_is_pk('public', 'integrations_omnisend', 'merchant_id', 'one connection per merchant');

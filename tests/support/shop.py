@@ -126,6 +126,14 @@ def change(conn: psycopg.Connection, order_id: int, **columns: Any) -> None:
     assert done.rowcount == 1
 
 
+def remember(conn: psycopg.Connection, merchant_id: UUID) -> None:
+    """As if a product had been told, and contacts had been read back."""
+    conn.execute(
+        "insert into omnisend_private.told_items values (%s, 'products', '1', '\\x00')", [merchant_id]
+    )
+    conn.execute("insert into omnisend_private.contact_watermarks values (%s, now())", [merchant_id])
+
+
 def outbox(database: Database, shop: Shop | None = PROTEA) -> list[Written]:
     """The outbox's rows, of one shop or of all, in the order in which they were written, with what they would tell."""
     with database.connect() as conn, conn.cursor(row_factory=class_row(Written)) as cursor:

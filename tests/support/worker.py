@@ -208,16 +208,15 @@ class Scene:
         from soldt_outbox.sql import queries
 
         sealed = self.keys.encrypt(key, merchant_id=merchant_id, column="api_key_enc")
-        conn.execute(
-            queries["connect"],
-            {
-                "merchant_id": merchant_id,
-                "api_key_enc": sealed,
-                "brand_id": key.partition("-")[0],
-                "currency": None,
-                "country_code": None,
-            },
-        )
+        connection = {
+            "merchant_id": merchant_id,
+            "api_key_enc": sealed,
+            "brand_id": key.partition("-")[0],
+            "currency": None,
+            "country_code": None,
+        }
+        for statement in ("leave_brand", "connect"):
+            conn.execute(queries[statement], connection)
 
     def switch_on(self, switch: str, shop: Shop = PROTEA) -> None:
         """Tell Omnisend of more than events: ``sync_contacts``, ``sync_catalogue`` or ``ordered_products``."""

@@ -12,6 +12,7 @@ from sandbox.shops import BO_KAAP, KAROO, PROTEA
 from sandbox.world import Database
 from soldt_outbox.credentials import KeyRing
 from tests.integration.cli.conftest import RING, Cli
+from tests.support.shop import remember
 
 UNKNOWN = "5f0000000000000000000009-nobodysKey123"
 
@@ -57,6 +58,21 @@ def test_connecting_again_replaces_the_key_and_keeps_currency_and_country(
         "shared_with": [],
     }
     assert stored(admin, "(brand_id, currency, country_code)") == (other.brand_id, "NAD", "NA")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same brand", "another brand"])
+def test_of_another_brand_nothing_counts_as_told(
+    cli: Cli, connected: BrandKey, omnisend: StandInControl, admin: psycopg.Connection, same: bool
+):
+    for merchant in (PROTEA, KAROO):
+        remember(admin, merchant.merchant_id)
+    key = connected.key if same else omnisend.add_brand().key
+    assert cli("connect", "--merchant", PROTEA.slug, stdin=key).code == 0
+    kept = {KAROO.merchant_id} | ({PROTEA.merchant_id} if same else set())
+    for table in ("told_items", "contact_watermarks"):
+        found = admin.execute(f"select merchant_id from omnisend_private.{table}").fetchall()  # type: ignore[arg-type]
+        assert {merchant_id for (merchant_id,) in found} == kept
+    assert stored(admin, "brand_since is null") == same
 
 
 @pytest.mark.parametrize(

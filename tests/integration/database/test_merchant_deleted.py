@@ -7,7 +7,7 @@ import pytest
 from sandbox.shops import KAROO, PROTEA
 from sandbox.world import Database
 from tests.support.consents import record
-from tests.support.shop import connect_shop, place_unseen
+from tests.support.shop import connect_shop, place_unseen, remember
 
 pytestmark = pytest.mark.both_majors
 
@@ -42,13 +42,7 @@ def shops(database: Database) -> Database:
                 "insert into public.integrations_omnisend_syncs (merchant_id, resource, mode, chunk_size) values (%s, 'orders', 'full', 100)",
                 [shop.merchant_id],
             )
-            worker.execute(
-                "insert into omnisend_private.told_items values (%s, 'products', '1', '\\x00')",
-                [shop.merchant_id],
-            )
-            worker.execute(
-                "insert into omnisend_private.contact_watermarks values (%s, now())", [shop.merchant_id]
-            )
+            remember(worker, shop.merchant_id)
     return database
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from sandbox.shops import KAROO, PROTEA
 from sandbox.world import Database
@@ -206,6 +207,30 @@ def test_orders_are_looked_up_for_a_sync_of_theirs_and_no_other(
     orders, products = _start(worker, "orders", mode="full"), _start(worker, "products")
     assert worker.execute(look_up, [orders]).fetchall() == [(901,)], "another shop's order is not given away"
     assert worker.execute(look_up, [products]).fetchall() == []
+
+
+@pytest.mark.parametrize("brand", [None, "5f0000000000000000000abc"], ids=["no brand", "a brand"])
+def test_what_was_told_and_read_is_kept_for_the_brand_it_is_of(
+    database: Database, worker: psycopg.Connection, brand: str | None
+) -> None:
+    with database.connect() as conn:
+        conn.execute("update integrations_omnisend set brand_id = %s", [brand])
+    row = worker.execute(
+        """insert into integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, lease_token)
+        values (%s, 'batch', 'batch_follow', '1', gen_random_uuid()) returning id, lease_token::text""",
+        [PROTEA.merchant_id],
+    ).fetchone()
+    assert row is not None
+    for told_to, kept in (("5f0000000000000000000def", (0, 0)), (brand, (1, 1))):
+        held = {"after_id": row[0], "token": row[1], "brand": told_to}
+        told = held | {"resource": "products", "items": {"1": "00", "2": None}}
+        read = held | {"updated_from": "2026-01-01T00:00:00Z"}
+        worker.execute(queries["keep_told"], {"rows": Jsonb([told])})
+        worker.execute(queries["move_watermark"], {"rows": Jsonb([read])})
+        counted = worker.execute(
+            "select (select count(*) from omnisend_private.told_items), (select count(*) from omnisend_private.contact_watermarks)"
+        ).fetchone()
+        assert counted == kept
 
 
 def test_an_admin_sees_their_own_merchants_syncs(database: Database, worker: psycopg.Connection) -> None:

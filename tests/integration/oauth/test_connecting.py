@@ -19,6 +19,7 @@ from soldt_outbox.settings import Settings
 from soldt_outbox.sql import queries
 from tests.integration.oauth.conftest import Shop
 from tests.support.oauth_server import BRAND_ID, CLIENT_ID, CLIENT_SECRET
+from tests.support.shop import remember
 
 HOME = "https://soldt.example/omnisend/callback"
 
@@ -67,6 +68,22 @@ async def test_a_shop_is_connected_and_nothing_is_stored_in_the_clear(shop: Shop
     assert shop.opened("access_token_enc") in shop.server.access
     assert shop.opened("refresh_token_enc") in shop.server.refresh
     assert pending(shop) == 0
+
+
+@pytest.mark.parametrize("brand", [BRAND_ID, "5f0000000000000000000def"], ids=["same brand", "another brand"])
+async def test_of_another_brand_nothing_counts_as_told(shop: Shop, brand: str):
+    shop.store()
+    shop.one("update integrations_omnisend set brand_id = %s returning 1", [brand])
+    with shop.database.connect() as conn:
+        remember(conn, shop.merchant_id)
+    await complete(shop, await browse(await began(shop)))
+    told = shop.one(
+        """select (select count(*) from omnisend_private.told_items) as items,
+          (select count(*) from omnisend_private.contact_watermarks) as watermarks"""
+    )
+    kept = int(brand == BRAND_ID)
+    assert told == {"items": kept, "watermarks": kept}
+    assert (shop.connection()["brand_since"] is None) == (brand == BRAND_ID)
 
 
 async def test_what_is_stored_of_an_authorization_does_not_complete_it(shop: Shop):

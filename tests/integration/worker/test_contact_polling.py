@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from sandbox.omnisend import BrandKey
 from sandbox.shops import PROTEA
@@ -178,6 +179,23 @@ async def test_what_changes_during_a_walk_is_read_by_the_next_one(
     assert len([row for row in scene.outbox() if row["name"] == "contacts_poll"]) == 2, "several rows"
     (row,) = scene.query("select updated_from from omnisend_private.contact_watermarks")
     assert row["updated_from"] == began - contact_polling.OVERLAP
+
+
+async def test_a_walk_that_began_at_another_brand_begins_anew(scene: Scene, brand: BrandKey) -> None:
+    """Its page is another brand's, and what it saw says nothing of this one's contacts."""
+    await _contacts_at_omnisend(scene, 2)
+    scene.omnisend.unsubscribe(brand.brand_id, email="customer-1@example.com")
+    walk = {"brand": "5f0000000000000000000abc", "since": "2999-01-01T00:00:00Z", "cursor": "2"}
+    scene.query(
+        """insert into integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, payload)
+        values (%s, 'batch', 'contacts_poll', 'after 1', %s)""",
+        [PROTEA.merchant_id, Jsonb(walk | {"newest": "2999-01-01T00:00:00Z"})],
+    )
+    async with scene.workers():
+        await _walk_is_over(scene)
+    assert [one["identifier"] for one in _consents(scene)] == ["customer-1@example.com"]
+    (row,) = scene.query("select updated_from from omnisend_private.contact_watermarks")
+    assert row["updated_from"] < datetime.now(UTC)
 
 
 async def test_a_key_that_may_not_read_contacts_does_not_hold_up_the_merchants_batches(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""What is told by batches, and what counts as told."""
+"""What counts as told: to this brand and no other, by rows and by batches alike, and no event that was never sent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ import pytest
 
 from sandbox.shops import PROTEA
 from soldt_outbox.omnisend.batches import Resource
-from tests.support.syncing import fill_products, finished, start
+from soldt_outbox.syncs import SyncMode
+from tests.support.syncing import (
+    catalogue_at_omnisend,
+    catalogue_in_shop,
+    fill_orders,
+    fill_products,
+    finished,
+    start,
+)
 from tests.support.worker import Scene
 
 pytestmark = pytest.mark.usefixtures("quick_batches")
+
+REFRESHED = (Resource.PRODUCTS, Resource.CATEGORIES, Resource.CONTACTS)
 
 
 def _unsubscribe(scene: Scene, channel: str, identifier: str) -> None:
@@ -22,6 +32,104 @@ def _unsubscribe(scene: Scene, channel: str, identifier: str) -> None:
 
 def _methods(scene: Scene, brand: str) -> list[tuple[str, str, int]]:
     return [(one.method, one.status, one.total) for one in scene.omnisend.batches(brand)]
+
+
+# -- another brand
+
+
+async def test_another_brand_is_told_everything_that_the_one_before_has(scene: Scene) -> None:
+    scene.connect()
+    fill_products(scene, 3)
+    fill_orders(scene, 2)
+    _unsubscribe(scene, "email", "customer-1@example.com")
+    async with scene.workers():
+        for resource in REFRESHED:
+            await finished(scene, await start(scene, resource))
+    other = scene.connect().brand_id
+    async with scene.workers():
+        ended = [await finished(scene, await start(scene, resource)) for resource in REFRESHED]
+    assert [one.items_unchanged for one in ended] == [0, 0, 0]
+    assert catalogue_at_omnisend(scene, other) == catalogue_in_shop(scene)
+    assert len(scene.omnisend.categories(other)) == ended[1].items > 0
+    contacts = scene.omnisend.contacts(other).contacts
+    assert {one.channels[0].identifier: one.status("email") for one in contacts} == {
+        "customer-1@example.com": "unsubscribed",
+        "customer-2@example.com": "nonSubscribed",
+    }
+
+
+async def test_a_new_key_of_the_same_brand_changes_nothing(scene: Scene) -> None:
+    brand = scene.connect()
+    fill_products(scene, 3)
+    async with scene.workers():
+        await finished(scene, await start(scene, Resource.PRODUCTS))
+    scene.store_key(PROTEA, brand.key)
+    async with scene.workers():
+        ended = await finished(scene, await start(scene, Resource.PRODUCTS))
+    assert (ended.items_sent, ended.items_unchanged) == (0, 3)
+    assert scene.connection()["brand_since"] is None
+
+
+async def test_what_a_worker_still_tells_the_brand_before_does_not_count(scene: Scene) -> None:
+    """It goes on with the key that it knows for some seconds."""
+    scene.connect()
+    fill_products(scene, 3)
+    scene.omnisend.change_settings(batch_delay_s=3600)
+    sync = await start(scene, Resource.PRODUCTS)
+    async with scene.workers() as fleet:
+        await fleet.reached("delivered")
+        other = scene.connect().brand_id
+        scene.omnisend.change_settings(batch_delay_s=0)
+        await finished(scene, sync)
+    async with scene.workers():
+        await finished(scene, await start(scene, Resource.PRODUCTS))
+    assert catalogue_at_omnisend(scene, other) == catalogue_in_shop(scene)
+
+
+async def test_history_is_imported_for_another_brand_and_once(scene: Scene) -> None:
+    scene.connect()
+    fill_orders(scene, 3)
+    async with scene.workers():
+        first = await finished(scene, await start(scene, Resource.ORDERS, SyncMode.FULL))
+    scene.connect()
+    async with scene.workers():
+        second = await finished(scene, await start(scene, Resource.ORDERS, SyncMode.FULL))
+        third = await finished(scene, await start(scene, Resource.ORDERS, SyncMode.FULL))
+    assert [(one.items_sent, one.items_unchanged) for one in (first, second, third)] == [
+        (4, 0),
+        (4, 0),
+        (0, 4),
+    ]
+
+
+# -- events that were never sent
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [("expired", 1), ("skipped", 1), ("dead", 0), ("delivered", 0)],
+    ids=lambda value: value,
+)
+async def test_history_holds_events_that_were_never_sent_and_the_ledger_has_them_then(
+    scene: Scene, state: str, sent: int
+) -> None:
+    scene.connect()
+    fill_orders(scene, 1)
+    scene.query(
+        """
+        insert into integrations_omnisend_outbox (merchant_id, name, dedup_key, state, settled_at, last_error, available_at)
+        select merchant_id, 'order_placed', id::text, %s, now(), 'why', case when %s = 'dead' then 'infinity' else now() end
+        from orders
+        """,
+        [state, state],
+    )
+    async with scene.workers():
+        first = await finished(scene, await start(scene, Resource.ORDERS, SyncMode.FULL))
+        again = await finished(scene, await start(scene, Resource.ORDERS, SyncMode.FULL))
+    assert (first.items_sent, first.items_unchanged) == (sent, 1 - sent)
+    assert (again.items_sent, again.items_unchanged) == (0, 1)
+    (row,) = [one for one in scene.outbox() if one["kind"] == "event"]
+    assert (row["state"], row["last_error"]) == (("delivered", None) if sent else (state, "why"))
 
 
 # -- batches that are stopped

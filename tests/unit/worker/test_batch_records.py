@@ -80,7 +80,8 @@ def test_what_fails_again_waits_longer() -> None:
 
 
 def test_a_contact_is_remembered_and_logged_by_its_hash() -> None:
-    (record,) = told(Resource.CONTACTS, [SentItem("cthandi@example.com", "0123456789abcdef", "d")])
+    item = SentItem("cthandi@example.com", "0123456789abcdef", "d")
+    (record,) = told(Resource.CONTACTS, [item], brand=None)
     assert record.fields["items"] == {"0123456789abcdef": "d"}
     from soldt_outbox.sync_items import Refused
 
