@@ -17,7 +17,7 @@ from soldt_outbox.catalogue import ShopCatalogue
 from soldt_outbox.database import AsyncDatabase
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.events import EventName
-from soldt_outbox.omnisend.batches import Item, Resource, item
+from soldt_outbox.omnisend.batches import Item, Resource, item_of
 from soldt_outbox.omnisend.dialects import Dialect
 from soldt_outbox.omnisend.mapping import (
     contact_identifiers,
@@ -27,7 +27,6 @@ from soldt_outbox.omnisend.mapping import (
     map_event,
     map_product,
 )
-from soldt_outbox.omnisend.mapping.catalogue import ShopCollection
 from soldt_outbox.omnisend.mapping.contacts import Channel
 from soldt_outbox.omnisend.mapping.ids import row_number
 from soldt_outbox.redaction import scrub
@@ -60,7 +59,7 @@ class Refused:
 class Found:
     """What the shop holds of the items asked for; each of them stands in one of these.
 
-    ``gone``: no longer there. ``told``: events that the ledger has. ``skipped``: without an address to send for.
+    ``gone``: no longer there. ``told``: events that were told, or wait to be. ``skipped``: without an address to send for.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -80,7 +79,7 @@ class Found:
             if isinstance(mapped, Skip):
                 self.skipped.append(item_id)
             else:
-                self.items.append(item(resource, item_id, mapped.body))
+                self.items.append(item_of(resource, item_id, mapped))
             if position % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -128,7 +127,7 @@ class SyncItems:
                 assert_never(wanted.resource)
 
     async def told(self, wanted: Wanted, items: Iterable[Item]) -> dict[str, str]:
-        """Of these items, those that Omnisend confirmed in a batch: the digest of what it confirmed, by ``told_key``.
+        """Of these items, those that Omnisend has: the digest of what it last took, by ``told_key``.
 
         None of events, which do not change: the ledger knows them.
         """
@@ -168,9 +167,11 @@ class SyncItems:
         pairs = [(wanted.row.merchant_id, number) for number in _numbers(wanted.ids)]
         collections = (await self._catalogue.collections(pairs)).get(wanted.row.merchant_id, {})
         found = Found(gone=[one for one in wanted.ids if one not in collections])
-        calls: dict[str, _Mapping] = {
-            one: partial(_category, wanted, one, collections) for one in wanted.ids if one in collections
-        }
+        calls: dict[str, _Mapping] = {}
+        for one in wanted.ids:
+            if one in collections:
+                row = _row(wanted.row, Kind.CATEGORY, "category_changed", {"collection_id": one})
+                calls[one] = partial(map_category, row, wanted.merchant, collections)
         await found.map(wanted.resource, calls)
         return found
 
@@ -232,7 +233,7 @@ class SyncItems:
 
 
 def told_key(resource: Resource, item_id: str, known_as: str) -> str:
-    """Under which name it is remembered that Omnisend confirmed an item: of a contact the hash that ``mark`` makes."""
+    """Under which name it is remembered that Omnisend has an item: of a contact the hash that ``mark`` makes."""
     return known_as if resource is Resource.CONTACTS else item_id
 
 
@@ -245,13 +246,6 @@ def event_of(item_id: str) -> tuple[EventName, str]:
 def _row(row: OutboxRow, kind: Kind, name: str, payload: Any) -> OutboxRow:
     """The row that would tell of the item alone."""
     return msgspec.structs.replace(row, kind=kind, name=name, payload=payload)
-
-
-def _category(wanted: Wanted, item_id: str, collections: Mapping[str, ShopCollection]) -> OmnisendRequest:
-    """A batch's item has the id in it: what creates a category, and not the single change of its title."""
-    row = _row(wanted.row, Kind.CATEGORY, "category_changed", {"collection_id": item_id})
-    mapped = map_category(row, wanted.merchant, collections)
-    return mapped.otherwise or mapped
 
 
 def _event_row(row: OutboxRow, name: EventName, order: Mapping[str, Any]) -> OutboxRow:

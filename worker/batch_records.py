@@ -1,12 +1,12 @@
-"""What is written beside a batch's rows when they are settled: counts, log rows, what was told, and rows that follow. Pure."""
+"""What is written beside rows when they are settled: counts, log rows, what was told, and rows that follow. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -21,9 +21,11 @@ from soldt_outbox.omnisend.batches import (
     Sent,
     SentItem,
     fitting,
+    item_of,
 )
 from soldt_outbox.omnisend.dialects import Dialect
-from soldt_outbox.rows import FollowUp, Kind, OutboxRow, Record
+from soldt_outbox.omnisend.mapping import changed_collection, changed_product
+from soldt_outbox.rows import FollowUp, Kind, OmnisendRequest, OutboxRow, Record
 from soldt_outbox.sync_items import Found, event_of, told_key
 
 LIVES: Final = timedelta(days=30)  # a sync's rows, counted from its first
@@ -52,7 +54,7 @@ class Plan:
 def plan(chunk: Chunk, found: Found, told: dict[str, str], *, delta: bool, dialect: Dialect) -> Plan:
     """What to send: of one method, since a batch has one, and as much as a batch holds.
 
-    ``told``: digests of what Omnisend confirmed, by ``told_key``. What it has is replaced, anything else is created; where that
+    ``told``: digests of what Omnisend has, by ``told_key``. What it has is replaced, anything else is created; where that
     turns out wrong, the item is sent again the other way.
     """
     groups: dict[Method, list[Item]] = defaultdict(list)
@@ -235,4 +237,28 @@ def told(resource: Resource, confirmed: Sequence[SentItem], *, brand: str | None
     if resource is Resource.ORDERS:
         return [Record(by="enter_events", fields={"events": [event_of(one.id) for one in confirmed]})]
     items = {told_key(resource, one.id, one.mark): one.digest for one in confirmed}
-    return [Record(by="keep_told", fields={"brand": brand, "resource": resource, "items": items})]
+    return [_kept(resource, items, brand)]
+
+
+def told_alone(row: OutboxRow, request: OmnisendRequest, *, brand: str | None) -> tuple[Record, ...]:
+    """What Omnisend has, or has no more, since it took the ``request`` of a row that tells of one item alone.
+
+    Of the catalogue, by which a refresh knows what to leave out and what to delete. Not of contacts: a row may tell what somebody
+    changed since their newest order, which is what a refresh tells. It would send the order's details over these; a consent that
+    changed is in what it would send, with its own instant, so that is told in any case.
+    """
+    match row.kind:
+        case Kind.PRODUCT:
+            resource, item_id = Resource.PRODUCTS, str(changed_product(row))
+        case Kind.CATEGORY:
+            resource, item_id = Resource.CATEGORIES, str(changed_collection(row))
+        case Kind.EVENT | Kind.CONTACT | Kind.BATCH:
+            return ()
+        case _:
+            assert_never(row.kind)
+    gone = request.method == "DELETE"
+    return (_kept(resource, {item_id: None if gone else item_of(resource, item_id, request).digest}, brand),)
+
+
+def _kept(resource: Resource, items: Mapping[str, str | None], brand: str | None) -> Record:
+    return Record(by="keep_told", fields={"brand": brand, "resource": resource, "items": items})

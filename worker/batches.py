@@ -102,7 +102,7 @@ class Batches:
         found = await self._items.read(wanted)
         told = await self._items.told(wanted, found.items)
         plan = records.plan(chunk, found, told, delta=sync.delta, dialect=shop.dialect)
-        also = _counted(chunk, found, plan, shop.brand_id)
+        also = _counted(chunk, found, plan)
         alone = records.single_rows(row, chunk.resource, [one.id for one in plan.alone])
         if not plan.items:
             outcome = outcomes.of_skip(row, Skip(reason="nothing_to_send", detail=_in_words(found, plan)))
@@ -182,7 +182,7 @@ class Batches:
                 put_back=len(judged.again) + len(changed),
             ),
             *records.refusals(sent, judged.rejected),
-            *records.told(sent.resource, [*judged.confirmed, *judged.alone], brand=shop.brand_id),
+            *records.told(sent.resource, judged.confirmed, brand=shop.brand_id),
         ]
         alone = [*gone, *(one.id for one in judged.alone)]
         follow_ups = [
@@ -247,7 +247,7 @@ def _look_again(attempt: UnderWay, status: str) -> Outcome:
     )
 
 
-def _counted(chunk: Chunk, found: Found, plan: records.Plan, brand: str | None) -> list[Record]:
+def _counted(chunk: Chunk, found: Found, plan: records.Plan) -> list[Record]:
     """What is known of items before anything is sent."""
     counted = records.counts(
         chunk.sync,
@@ -256,8 +256,7 @@ def _counted(chunk: Chunk, found: Found, plan: records.Plan, brand: str | None) 
         skipped=len(found.gone) + len(found.skipped),
         rejected=len(found.refused),
     )
-    alone = records.told(chunk.resource, [one.sent() for one in plan.alone], brand=brand)
-    return [counted, *records.unmappable(chunk, found), *alone]
+    return [counted, *records.unmappable(chunk, found)]
 
 
 def _in_words(found: Found, plan: records.Plan) -> str:

@@ -75,9 +75,8 @@ class ContactPolling:
             cursor = page.cursor
             if cursor is None:
                 break
-        outcome = outcomes.of_delivery(attempt.ended())
-        if not found:  # a hundred times a day
-            outcome = msgspec.structs.replace(outcome, quiet=True)
+        # Most find nobody, a hundred times a day.
+        outcome = msgspec.structs.replace(outcomes.of_delivery(attempt.ended()), quiet=not found)
         if cursor is not None:
             onward = Walk(brand=walk.brand, since=since, cursor=cursor, newest=newest)
             return outcomes.with_more(outcome, records=tuple(found), follow_ups=(_next(row, onward),))

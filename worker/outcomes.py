@@ -115,9 +115,11 @@ def of_answer(  # noqa: PLR0911 - one return per class of answer
             assert_never(meaning)
 
 
-def of_delivery(attempt: Attempt, follow_ups: tuple[FollowUp, ...] = ()) -> Outcome:
-    """Omnisend has it; ``follow_ups`` are what else is to be told now."""
-    return settled(attempt, Verdict.DELIVERED, healthy=True, follow_ups=follow_ups)
+def of_delivery(
+    attempt: Attempt, follow_ups: tuple[FollowUp, ...] = (), records: tuple[Record, ...] = ()
+) -> Outcome:
+    """Omnisend has it; ``follow_ups`` are what else is to be told now, ``records`` what else is noted."""
+    return settled(attempt, Verdict.DELIVERED, healthy=True, follow_ups=follow_ups, records=records)
 
 
 def _of_forbidden_kind(attempt: Attempt, words: str) -> Outcome:

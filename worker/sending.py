@@ -37,6 +37,7 @@ from soldt_outbox.rows import Kind, OmnisendRequest, OutboxRow, Outcome, Skip, V
 from soldt_outbox.store import MAX_RESCUES
 from worker import outcomes
 from worker.authorizing import Authorizer
+from worker.batch_records import told_alone
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.outcomes import Attempt
@@ -157,7 +158,9 @@ class Sender:
         answered = await self.ask(attempt, request, shop)
         if isinstance(answered, Outcome):
             return answered
-        return outcomes.of_delivery(attempt.ended(), follow_ups(row, shop))
+        return outcomes.of_delivery(
+            attempt.ended(), follow_ups(row, shop), told_alone(row, request, brand=shop.brand_id)
+        )
 
     def _judge(self, row: OutboxRow, shop: Shop | None) -> Outcome | None:
         """The outcome of a row that is not to be sent, or ``None``."""

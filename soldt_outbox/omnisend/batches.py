@@ -150,6 +150,11 @@ def item(resource: Resource, item_id: str, body: bytes) -> Item:
     )
 
 
+def item_of(resource: Resource, item_id: str, request: OmnisendRequest) -> Item:
+    """The item that tells in a batch what ``request`` tells alone: of two calls to choose from, what creates it."""
+    return item(resource, item_id, (request.otherwise or request).body)
+
+
 def digest(body: bytes) -> str:
     """What tells one state of an item from another: 64 bits, in hexadecimal.
 

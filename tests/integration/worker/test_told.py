@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.omnisend import Fault
 from sandbox.shops import PROTEA
 from soldt_outbox.omnisend.batches import Resource
+from soldt_outbox.omnisend.dialects import DIALECTS
 from soldt_outbox.syncs import SyncMode
+from tests.support.selling import SUMMER
 from tests.support.syncing import (
     catalogue_at_omnisend,
     catalogue_in_shop,
@@ -15,11 +18,22 @@ from tests.support.syncing import (
     finished,
     start,
 )
-from tests.support.worker import Scene
+from tests.support.worker import Scene, until
 
 pytestmark = pytest.mark.usefixtures("quick_batches")
 
 REFRESHED = (Resource.PRODUCTS, Resource.CATEGORIES, Resource.CONTACTS)
+
+
+async def _nothing_waits(scene: Scene) -> None:
+    await until(lambda: "pending" not in scene.states(), "everything is told")
+
+
+def _look_away(scene: Scene) -> None:
+    """What changes from here on writes no row."""
+    scene.query(
+        "update integrations_omnisend set sync_catalogue = false where merchant_id = %s", [PROTEA.merchant_id]
+    )
 
 
 def _unsubscribe(scene: Scene, channel: str, identifier: str) -> None:
@@ -130,6 +144,87 @@ async def test_history_holds_events_that_were_never_sent_and_the_ledger_has_them
     assert (again.items_sent, again.items_unchanged) == (0, 1)
     (row,) = [one for one in scene.outbox() if one["kind"] == "event"]
     assert (row["state"], row["last_error"]) == (("delivered", None) if sent else (state, "why"))
+
+
+# -- what single rows told
+
+
+async def test_a_full_refresh_replaces_what_rows_told_and_deletes_what_went_unseen(scene: Scene) -> None:
+    brand = scene.connect().brand_id
+    scene.switch_on("sync_catalogue")
+    fill_products(scene, 4)
+    async with scene.workers():
+        await _nothing_waits(scene)
+        _look_away(scene)
+        scene.query("delete from products where id = 10002")
+        ended = await finished(scene, await start(scene, Resource.PRODUCTS, SyncMode.FULL))
+        await _nothing_waits(scene)
+    assert (ended.items_sent, ended.items_put_back) == (3, 0)
+    assert _methods(scene, brand) == [("PUT", "finished", 3)]
+    assert len(catalogue_in_shop(scene)) == 3
+    assert catalogue_at_omnisend(scene, brand) == catalogue_in_shop(scene)
+
+
+async def test_a_delta_leaves_out_what_rows_told_and_sends_what_they_told_otherwise(scene: Scene) -> None:
+    brand = scene.connect().brand_id
+    scene.switch_on("sync_catalogue")
+    fill_products(scene, 3)
+    async with scene.workers():
+        await _nothing_waits(scene)
+        first = await finished(scene, await start(scene, Resource.PRODUCTS))
+        scene.query("update products set title = 'Other' where id = 10002")
+        await _nothing_waits(scene)
+        _look_away(scene)
+        scene.query("update products set title = 'Product 2' where id = 10002")
+        second = await finished(scene, await start(scene, Resource.PRODUCTS))
+    assert (first.items_sent, first.items_unchanged) == (0, 3)
+    assert (second.items_sent, second.items_unchanged) == (1, 2)
+    assert catalogue_at_omnisend(scene, brand) == catalogue_in_shop(scene)
+
+
+async def test_a_product_that_a_row_deleted_is_not_known_any_more(scene: Scene) -> None:
+    scene.connect()
+    scene.switch_on("sync_catalogue")
+    fill_products(scene, 2)
+    async with scene.workers():
+        await _nothing_waits(scene)
+        scene.query("delete from products where id = 10001")
+        await _nothing_waits(scene)
+    assert scene.query("select item_id from omnisend_private.told_items") == [{"item_id": "10002"}]
+
+
+async def test_collections_that_rows_told_are_known_too(scene: Scene) -> None:
+    brand = scene.connect().brand_id
+    scene.switch_on("sync_catalogue")
+    scene.query("update collections set name = 'Winter' where merchant_id = %s", [PROTEA.merchant_id])
+    async with scene.workers():
+        await _nothing_waits(scene)
+        delta = await finished(scene, await start(scene, Resource.CATEGORIES))
+        _look_away(scene)
+        (gone, *_) = scene.query(
+            "delete from collections where id = (select min(id) from collections where merchant_id = %s) returning id::text",
+            [PROTEA.merchant_id],
+        )
+        await finished(scene, await start(scene, Resource.CATEGORIES, SyncMode.FULL))
+        await _nothing_waits(scene)
+    assert delta.items_unchanged == delta.items > 0
+    assert scene.omnisend.batches(brand) == []
+    assert gone["id"] not in {one.category_id for one in scene.omnisend.categories(brand)}
+
+
+async def test_a_category_whose_row_omnisend_refuses_is_sent_again(scene: Scene) -> None:
+    """Handed on to a row of its own, it is told once that row was delivered."""
+    brand = scene.connect().brand_id
+    path = f"{DIALECTS[scene.api_version].base_path}/product-categories/{SUMMER}"
+    async with scene.workers():
+        await finished(scene, await start(scene, Resource.CATEGORIES))
+        scene.query("update collections set name = 'Spring' where id = %s", [SUMMER])
+        scene.omnisend.add_fault(Fault(kind="status", status=400, path=path, count=1))
+        for _ in range(2):
+            await finished(scene, await start(scene, Resource.CATEGORIES))
+            await _nothing_waits(scene)
+    assert scene.states()["dead"] == 1
+    assert {one.category_id: one.title for one in scene.omnisend.categories(brand)}[str(SUMMER)] == "Spring"
 
 
 # -- batches that are stopped

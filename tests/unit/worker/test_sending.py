@@ -14,8 +14,9 @@ import pytest
 
 from soldt_outbox.errors import CredentialError, NeverSeen
 from soldt_outbox.omnisend.answers import Answer
+from soldt_outbox.omnisend.batches import digest
 from soldt_outbox.omnisend.dialects import V5, V2026_03_15, Dialect
-from soldt_outbox.omnisend.mapping.catalogue import ShopProduct
+from soldt_outbox.omnisend.mapping.catalogue import ShopCollection, ShopProduct
 from soldt_outbox.rows import (
     Kind,
     MerchantProfile,
@@ -23,6 +24,7 @@ from soldt_outbox.rows import (
     OutboxRow,
     Outcome,
     PauseReason,
+    Record,
     Unreadable,
     Verdict,
 )
@@ -268,6 +270,7 @@ async def test_a_retired_dialect_is_not_asked_again_and_the_other_one_is(bench: 
 # -- other kinds ------------------------------------------------------------------------------------------------
 
 
+BRAND = "5f0000000000000000000abc"
 SHIRT = ShopProduct(id="17", title="T-shirt", price=Decimal("199.90"))
 
 
@@ -277,7 +280,9 @@ def _product(**changes: Any) -> OutboxRow:
 
 
 def _selling(*products: ShopProduct) -> Surroundings:
-    shop = _shop(profile=MerchantProfile(merchant_id=SHOP, storefront_url="https://protea.example"))
+    shop = _shop(
+        profile=MerchantProfile(merchant_id=SHOP, storefront_url="https://protea.example"), brand_id=BRAND
+    )
     return Surroundings(shops={SHOP: shop}, products={SHOP: {one.id: one for one in products}})
 
 
@@ -316,6 +321,40 @@ async def test_a_product_that_is_gone_is_deleted_and_gone_is_gone(bench: Bench) 
     assert (request.method, request.path, request.body) == ("DELETE", "/products/17", b"")
     assert outcome.verdict is Verdict.DELIVERED
     assert outcome.request_log == {"call": "DELETE /products/17"}
+
+
+async def test_what_a_row_told_of_a_product_is_remembered_as_a_batch_would(bench: Bench) -> None:
+    bench.answer = _answers(200)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    ((request, _),) = bench.sent
+    assert outcome.records == (_kept("products", digest(request.body)),)
+
+
+@pytest.mark.parametrize("statuses", [(200,), (404, 201)], ids=["changed", "created"])
+async def test_of_a_category_what_creates_it_is_remembered(bench: Bench, statuses: tuple[int, ...]) -> None:
+    """And not what changes its title: a batch only creates."""
+    bench.answer = _answers(*statuses)
+    category = row(kind=Kind.CATEGORY, name="category_changed", payload={"collection_id": "17"})
+    known = replace(_selling(), collections={SHOP: {"17": ShopCollection(id="17", name="Summer")}})
+    outcome = await bench.deliver(category, around=known)
+    created = digest(b'{"categoryID": "17", "title": "Summer"}')
+    assert outcome.records == (_kept("categories", created),)
+
+
+async def test_what_a_row_deleted_is_forgotten(bench: Bench) -> None:
+    bench.answer = _answers(404)
+    outcome = await bench.deliver(_product(), around=_selling())
+    assert outcome.records == (_kept("products", None),)
+
+
+async def test_what_omnisend_did_not_take_is_not_remembered(bench: Bench) -> None:
+    bench.answer = _answers(400)
+    outcome = await bench.deliver(_product(), around=_selling(SHIRT))
+    assert (outcome.verdict, outcome.records) == (Verdict.DEAD, ())
+
+
+def _kept(resource: str, known: str | None) -> Record:
+    return Record(by="keep_told", fields={"brand": BRAND, "resource": resource, "items": {"17": known}})
 
 
 @pytest.mark.parametrize("products", [None, {}], ids=["failed", "of other merchants"])
