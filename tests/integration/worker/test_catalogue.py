@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from sandbox.omnisend import Fault
 from sandbox.shops import PROTEA
 from tests.support.selling import MUG, SHIRT, SUMMER, reprice, update
 from tests.support.worker import Scene, cart
@@ -21,6 +22,11 @@ def brand(scene: Scene) -> str:
 
 def _requests(scene: Scene) -> list[tuple[str, str]]:
     return [(one.method, one.path.split("/", 2)[2]) for one in scene.omnisend.received()]
+
+
+def _price(product: dict[str, Any]) -> float:
+    (variant,) = product["variants"]
+    return float(variant["price"])
 
 
 async def test_a_thousand_prices_while_its_merchant_is_paused_are_one_request_with_the_last(
@@ -42,18 +48,26 @@ async def test_a_thousand_prices_while_its_merchant_is_paused_are_one_request_wi
         await fleet.reached("rounds", fleet.counts["rounds"] + 5)
     assert _requests(scene) == [("PUT", f"products/{MUG}"), ("POST", "products")]
     (product,) = scene.omnisend.products(brand)
-    (variant,) = product.content["variants"]
-    assert Decimal(str(variant["price"])) == Decimal("110.00")
+    assert _price(product.content) == 110
 
 
 async def test_what_changes_while_it_is_being_sent_is_sent_again(scene: Scene, brand: str) -> None:
-    for price in (50, 60, 70):
+    with scene.database.connect() as conn:
+        reprice(conn, 50)
+    async with scene.workers() as fleet:
+        await fleet.reached("delivered")
+        scene.omnisend.add_fault(Fault(kind="delay", delay_s=0.3, count=1))
         with scene.database.connect() as conn:
-            reprice(conn, price)
-        async with scene.workers() as fleet:
-            await fleet.reached("delivered")
+            reprice(conn, 60)
+        await scene.omnisend.wait_for(3, of="received")
+        with scene.database.connect() as conn:
+            reprice(conn, 70)
+        assert scene.omnisend.received()[-1].outcome == "pending", "the answer is yet to come"
+        await fleet.reached("delivered", 3)
+    assert _requests(scene)[2:] == [("PUT", f"products/{MUG}")] * 2
+    assert [_price(one.body) for one in scene.omnisend.received()[2:]] == [60, 70]
     (product,) = scene.omnisend.products(brand)
-    assert (product.content["variants"][0]["price"], product.replaced) == (70, 2)
+    assert _price(product.content) == 70
 
 
 async def test_a_deleted_product_is_deleted_whatever_happened_to_it_before(scene: Scene, brand: str) -> None:
