@@ -36,7 +36,14 @@ async def test_a_customer_known_from_an_order_alone_is_not_subscribed(scene: Sce
         place(conn)
     async with scene.workers() as fleet:
         await fleet.reached("delivered", 4)
-    assert sorted(row["name"] for row in scene.outbox()) == ["contact_changed"] * 2 + ["order_placed"] * 2
+    rows = {
+        name: [row for row in scene.outbox() if row["name"] == name]
+        for name in ("order_placed", "contact_changed")
+    }
+    assert [len(named) for named in rows.values()] == [2, 2]
+    assert {row["created_at"] for row in rows["contact_changed"]} <= {
+        row["settled_at"] for row in rows["order_placed"]
+    }, "written in the transaction that settled the order"
     known = scene.omnisend.contacts(brand)
     (contact,) = known.contacts
     assert (contact.status("email"), contact.status("sms")) == ("nonSubscribed", "nonSubscribed")

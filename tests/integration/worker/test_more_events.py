@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from sandbox.omnisend import Fault
 from sandbox.shops import PROTEA
 from soldt_outbox import CustomEvent, enqueue
-from soldt_outbox.following import ordered_products
-from soldt_outbox.json_objects import encode
 from tests.support.shop import ITEM, place
 from tests.support.worker import Scene
-from tests.unit.omnisend.shapes import row as claimed
 
 
 async def test_a_custom_event_is_delivered_with_its_properties(scene: Scene) -> None:
@@ -71,29 +69,20 @@ async def test_a_customer_s_custom_event_waits_for_what_happened_before_it(scene
 
 async def test_the_lines_of_an_order_are_delivered_one_by_one(scene: Scene) -> None:
     scene.connect()
+    scene.switch_on("ordered_products")
+    scene.omnisend.add_fault(Fault(kind="delay", event_name="ordered product", delay_s=0.3, count=1))
     with scene.database.connect() as conn:
         order_id = place(conn, items=[ITEM, ITEM | {"title": "Second"}])
-        order = conn.execute("select to_jsonb(o) from orders o where id = %s", [order_id]).fetchone()
-        assert order is not None
-        for line in ordered_products(claimed("order_placed", order[0])):
-            conn.execute(
-                """
-                insert into integrations_omnisend_outbox (merchant_id, kind, name, dedup_key, ordering_key, payload)
-                values (%(merchant)s, %(kind)s, %(name)s, %(key)s, omnisend_private.ordering_key(%(merchant)s, %(by)s), %(payload)s::jsonb)
-                """,
-                {
-                    "merchant": PROTEA.merchant_id,
-                    "kind": line.kind.value,
-                    "name": line.name,
-                    "key": line.dedup_key,
-                    "by": line.ordered_by,
-                    "payload": encode(line.payload).decode(),
-                },
-            )
-    assert len({row["ordering_key"] for row in scene.outbox()}) == 1, "the order's own"
+    (waiting,) = scene.outbox()
     async with scene.workers() as fleet:
+        await scene.omnisend.wait_for(2, of="received")
+        order, *rows = scene.outbox()
         await fleet.reached("delivered", 3)
 
+    written = {(row["name"], row["ordering_key"], row["created_at"]) for row in rows}
+    assert written == {("ordered_product", waiting["ordering_key"], order["settled_at"])}, (
+        "under the order's own key, in the transaction that settled it"
+    )
     placed, *lines = scene.omnisend.received()
     assert [(one.event_name, one.findings) for one in lines] == [("ordered product", [])] * 2
     assert [one.body["properties"] for one in lines] == [
