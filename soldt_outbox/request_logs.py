@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, assert_never
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
 
@@ -58,11 +58,14 @@ _category: Final = msgspec.json.Decoder(_Category).decode
 
 
 def logged_request(kind: Kind, request: OmnisendRequest) -> dict[str, Any]:
-    """What to keep of ``request``, under 4 KB. Events as before; of the others the call, and the body as far as it is known."""
+    """What to keep of ``request``, under 4 KB: of an event its body, redacted; else the call, and the body as far as it is known.
+
+    Of a batch it is the call alone: what it holds is known to whoever sends it.
+    """
     if kind is Kind.EVENT:
         return redact_request(request.body)
     call = {"call": f"{request.method} {request.path.partition('?')[0]}"[:300]}
-    if not request.body:
+    if kind is Kind.BATCH or not request.body:
         return call
     try:
         return call | _kept(kind, request.body)
@@ -70,7 +73,7 @@ def logged_request(kind: Kind, request: OmnisendRequest) -> dict[str, Any]:
         return call | {"withheld": "the body is not of the kind's form", "bytes": len(request.body)}
 
 
-def _kept(kind: Kind, body: bytes) -> dict[str, Any]:
+def _kept(kind: Literal[Kind.CONTACT, Kind.PRODUCT, Kind.CATEGORY], body: bytes) -> dict[str, Any]:
     match kind:
         case Kind.CONTACT:
             return _masked_contact(_contact(body))
@@ -79,10 +82,6 @@ def _kept(kind: Kind, body: bytes) -> dict[str, Any]:
             return {"product": _present(product) | {"variants": len(product.variants)}}
         case Kind.CATEGORY:
             return {"category": _present(_category(body))}
-        case Kind.BATCH:
-            return {"bytes": len(body)}
-        case Kind.EVENT:
-            return redact_request(body)
         case _:
             assert_never(kind)
 

@@ -85,10 +85,9 @@ class Retired:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A passing failure. ``soon``: worth a try or two within the lease, since it tends to pass in a second."""
+    """A passing failure."""
 
     words: str
-    soon: bool = False
 
 
 class Switch(StrEnum):
@@ -135,7 +134,7 @@ def classify(answer: Answer, *, kind: Kind, dialect: Dialect) -> AnswerClass:  #
             return SwitchCall(switch, words)
     if 400 <= status < 500 and status not in _LATER:
         return Rejected(words)
-    return Later(words, soon=status in SOON)
+    return Later(words)
 
 
 def _switch(status: int, words: str) -> Switch | None:

@@ -30,7 +30,6 @@ class Dialect:
     version_header: tuple[str, str] | None
     error_format: ErrorFormat
     max_batch_items: int
-    contact_id_field: str  # in answers about contacts
     status_changed_field: str  # of a contact's channel
     contact_welcome_field: str | None  # beside the identifiers, each of which has sendWelcomeMessage in both
 
@@ -50,7 +49,6 @@ V5: Final = Dialect(
     version_header=None,
     error_format=ErrorFormat.FIELDS,
     max_batch_items=1_000,
-    contact_id_field="contactID",
     status_changed_field="statusDate",
     contact_welcome_field="sendWelcomeEmail",
 )
@@ -63,7 +61,6 @@ V2026_03_15: Final = Dialect(
     version_header=("Omnisend-Version", "2026-03-15"),
     error_format=ErrorFormat.PROBLEM,
     max_batch_items=100,
-    contact_id_field="id",
     status_changed_field="statusChangedAt",
     contact_welcome_field=None,
 )

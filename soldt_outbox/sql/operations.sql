@@ -16,12 +16,11 @@ where table_schema = 'public' and (table_name, column_name) in (
 );
 
 -- name: who_am_i
--- The login role, whether it is the worker's role or may take it, and the server's version.
+-- The login role, and whether it is the worker's role or may take it.
 select current_user::text as login,
   exists (select from pg_roles where rolname = 'omnisend_worker') as role_exists,
   current_user = 'omnisend_worker' as is_worker,
-  coalesce((select pg_has_role(current_user, oid, 'MEMBER') from pg_roles where rolname = 'omnisend_worker'), false) as may_become_worker,
-  current_setting('server_version_num')::int as server_version;
+  coalesce((select pg_has_role(current_user, oid, 'MEMBER') from pg_roles where rolname = 'omnisend_worker'), false) as may_become_worker;
 
 -- name: plaintext_keys
 -- Whether the earlier plaintext api_key column is still there.

@@ -55,7 +55,6 @@ ANSWERS: list[tuple[AnswerClass, Verdict, bool, bool | None, PauseReason | None]
     (Throttled(timedelta(seconds=30), ToldBy.BODY, "w"), Verdict.RELEASE, False, None, PauseReason.THROTTLED),
     (Retired("w"), Verdict.RELEASE, False, None, PauseReason.RETIRED),
     (Later("w"), Verdict.RETRY, True, False, None),
-    (Later("w", soon=True), Verdict.RETRY, True, False, None),
     (SwitchCall(Switch.CREATE, "w"), Verdict.RETRY, True, False, None),
 ]
 
