@@ -85,10 +85,11 @@ class OmnisendClient:
         """A client of another dialect to the same host, over the same connections. Closing either closes both."""
         if dialect is self._dialect:
             return self
-        return self._siblings.setdefault(dialect, self._sibling(dialect))
-
-    def _sibling(self, dialect: Dialect) -> OmnisendClient:
-        return OmnisendClient(str(self._base), dialect, transport=self._transport)
+        sibling = self._siblings.get(dialect)
+        if sibling is None:
+            sibling = OmnisendClient(str(self._base), dialect, transport=self._transport)
+            self._siblings[dialect] = sibling
+        return sibling
 
     def __repr__(self) -> str:
         return f"OmnisendClient({str(self._base)!r}, {self._dialect.version})"

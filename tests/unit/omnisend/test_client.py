@@ -4,7 +4,7 @@ import pytest
 from soldt_outbox.errors import CredentialError, MayHaveBeenSeen, NeverSeen
 from soldt_outbox.omnisend.answers import Blocked
 from soldt_outbox.omnisend.client import BrandRefused, OmnisendClient
-from soldt_outbox.omnisend.dialects import DIALECTS, V5, V2026_03_15, Dialect
+from soldt_outbox.omnisend.dialects import BEARER, DIALECTS, V5, V2026_03_15, Dialect
 from soldt_outbox.rows import OmnisendRequest
 
 KEY = "0123456789abcdef01234567-secretsecret"
@@ -44,6 +44,26 @@ async def test_a_request_in_each_dialect():
     assert seen[1].headers["authorization"] == f"Omnisend-API-Key {KEY}"
     assert seen[1].headers["omnisend-version"] == "2026-03-15"
     assert {request.content for request in seen} == {b"{}"}
+
+
+async def test_a_client_of_another_dialect_is_built_once(spoken, monkeypatch):
+    paths = []
+
+    def handler(request):
+        paths.append(request.url.path)
+        return httpx.Response(202)
+
+    own = client(handler)
+    other = own.speaking(BEARER)
+
+    def build_again(*_, **__):
+        raise AssertionError("a client was built for one more request")
+
+    monkeypatch.setattr(OmnisendClient, "__init__", build_again)
+    assert own.speaking(BEARER) is other
+    assert own.speaking(spoken) is own
+    await own.speaking(BEARER).send(REQUEST, KEY)
+    assert paths == ["/api/events"], "over the same transport"
 
 
 @pytest.mark.parametrize(
