@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from soldt_outbox.database import json_dumps
+from soldt_outbox.json_objects import encode
 
 PATIENCE_S: Final = 2.0  # after this long a person wants to know that something is under way
 _PIPED_WIDTH: Final = 200  # columns where no terminal says how wide it is
@@ -55,12 +55,12 @@ def answer(sentence: str) -> None:
 
 def answer_json(value: object) -> None:
     """``value`` as indented JSON on stdout; data classes, UUIDs, instants and decimals included."""
-    sys.stdout.write(msgspec.json.format(json_dumps(value), indent=2).decode() + "\n")
+    sys.stdout.write(msgspec.json.format(encode(value), indent=2).decode() + "\n")
 
 
 def answer_json_line(value: object) -> None:
     """``value`` as one line of JSON, at once."""
-    sys.stdout.write(json_dumps(value).decode() + "\n")
+    sys.stdout.write(encode(value).decode() + "\n")
     sys.stdout.flush()
 
 

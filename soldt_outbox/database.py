@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
@@ -24,6 +23,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soldt_outbox.errors import ConfigurationError
+from soldt_outbox.json_objects import decode, encode
 from soldt_outbox.rows import Unreadable
 from soldt_outbox.sql import queries
 
@@ -40,10 +40,6 @@ IDLE_CHECK: Final = timedelta(seconds=5)
 #: What a database out of reach, a restart, a time-out, a deadlock or a full disk looks like: worth waiting for.
 PASSING: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
 _CONNECTION_ENDED: Final = frozenset({"FATAL", "PANIC"})
-
-#: JSON as this project reads and writes it: a number with a fraction is a Decimal, never a float.
-json_loads = msgspec.json.Decoder(float_hook=Decimal).decode
-json_dumps = msgspec.json.Encoder(decimal_format="number").encode
 
 _CONNECT: Final[dict[str, Any]] = {
     "connect_timeout": 10,
@@ -81,7 +77,7 @@ def connection_options(url: str) -> dict[str, Any]:
 def loads_or_unreadable(text: str | bytes) -> Any:
     """JSON, or ``Unreadable``: one row's odd payload must not keep the rows beside it from being read."""
     try:
-        return json_loads(text)
+        return decode(text)
     except RecursionError:
         return Unreadable("is nested too deeply")
     except (msgspec.MsgspecError, ValueError) as error:
@@ -100,7 +96,7 @@ def statement_failed(error: BaseException) -> bool:
 
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
     set_json_loads(loads_or_unreadable, conn)
-    set_json_dumps(json_dumps, conn)
+    set_json_dumps(encode, conn)
     conn.prepare_threshold = None
 
 

@@ -1,6 +1,6 @@
-"""JSON objects that PostgreSQL's jsonb can hold, checked before they are sent there.
+"""JSON as this project writes and reads it, and a check of objects that PostgreSQL's jsonb is to hold.
 
-What it cannot hold would fail the statement that writes it, and with it everything else in the transaction.
+What jsonb cannot hold would fail the statement that writes it, and with it everything else in the transaction.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ MAX_PAYLOAD_BYTES: Final = (
 MAX_DEPTH: Final = 32  # an order's deepest value is at 4; beyond some thousands PostgreSQL refuses
 MAX_PLACES: Final = 16_383  # decimal places of PostgreSQL's numeric ("Numeric Types", table 8.2)
 
-encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+# A number with a fraction is a Decimal, never a float.
+encode = msgspec.json.Encoder(decimal_format="number").encode
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def json_object(value: object) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def json_object(value: object) -> dict[str, Any]:
         raise ValueError(f"cannot be JSON: {error}") from None
     if len(encoded) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"has {len(encoded):,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
-    decoded: dict[str, Any] = _decode(encoded)
+    decoded: dict[str, Any] = decode(encoded)
     return decoded
 
 

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from soldt_outbox.database import Statement, json_dumps
+from soldt_outbox.database import Statement
+from soldt_outbox.json_objects import encode
 from soldt_outbox.rows import Kind, Outcome, Pause, PauseReason, Verdict
 
 THROTTLED_FOR: Final = timedelta(minutes=10)  # how long the rate stays halved after a 429
@@ -159,4 +160,4 @@ def _by_merchant(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
 
 def _records(records: Iterable[msgspec.Struct | dict[str, Any]]) -> str:
     """A JSON list for ``jsonb_to_recordset``: one parameter, whatever the number of records and of their fields."""
-    return json_dumps(list(records)).decode()
+    return encode(list(records)).decode()

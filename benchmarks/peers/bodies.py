@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from benchmarks.shops import merchant_id
 from benchmarks.the_order import as_json
-from soldt_outbox.database import json_dumps, json_loads
+from soldt_outbox.json_objects import decode, encode
 from soldt_outbox.omnisend.identity import event_id
 from soldt_outbox.omnisend.mapping import map_event
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest, OutboxRow
@@ -20,7 +20,7 @@ _MERCHANT = merchant_id(0)
 
 def _order(number: int, at: datetime) -> dict[str, Any]:
     """As ``to_jsonb`` of its row reads."""
-    order = json_loads(json_dumps(as_json(_MERCHANT, "steady@shopper.example")))  # amounts as decimals
+    order = decode(encode(as_json(_MERCHANT, "steady@shopper.example")))  # amounts as decimals
     return order | {"id": number, "created_at": at.isoformat(), "updated_at": at.isoformat()}
 
 

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 
 from sandbox.shops import SHOPS, Shop
 from sandbox.world import Database
-from soldt_outbox.database import json_dumps, json_loads
+from soldt_outbox.json_objects import decode, encode
 from soldt_outbox.sql import queries
 from soldt_outbox.store import Breaker, Budget, Store
 
@@ -75,8 +75,8 @@ class SyncDatabase:
         self.conn = conn
         self.now: datetime | None = None
         self._statements = statements
-        set_json_loads(json_loads, conn)
-        set_json_dumps(json_dumps, conn)
+        set_json_loads(decode, conn)
+        set_json_dumps(encode, conn)
         conn.prepare_threshold = None
 
     async def run(

@@ -13,8 +13,9 @@ import pytest
 from sandbox.shops import KAROO, PROTEA
 from sandbox.world import Database
 from soldt_outbox.catalogue import ShopCatalogue
-from soldt_outbox.database import json_loads, open_database
+from soldt_outbox.database import open_database
 from soldt_outbox.errors import PayloadRejected
+from soldt_outbox.json_objects import decode
 from soldt_outbox.omnisend.mapping import changed_collection, changed_product, map_category, map_product
 from soldt_outbox.rows import Kind, MerchantProfile, OmnisendRequest
 from tests.support.selling import MUG, SHIRT, SUMMER, reprice, sync_shop, take, told, update
@@ -61,7 +62,7 @@ async def sent_of(database: Database, product_id: int) -> dict[str, Any]:
         conn.execute("delete from public.integrations_omnisend_outbox")
         update(conn, "products", product_id, title=f"Product {product_id}")
     (request,) = await requests(database)
-    return json_loads(request.body)
+    return decode(request.body)
 
 
 async def test_a_thousand_price_changes_while_paused_are_one_request_with_the_last_price(
@@ -78,7 +79,7 @@ async def test_a_thousand_price_changes_while_paused_are_one_request_with_the_la
         worker.execute("update public.integrations_omnisend_lanes set paused_until = null")
     (request,) = await requests(shop)
     assert (request.method, request.path) == ("PUT", "/products/102")
-    assert [variant["price"] for variant in json_loads(request.body)["variants"]] == [Decimal("1000.5")]
+    assert [variant["price"] for variant in decode(request.body)["variants"]] == [Decimal("1000.5")]
 
 
 async def test_a_shirt_as_the_sandbox_has_it(shop: Database) -> None:
@@ -165,8 +166,8 @@ async def test_names_in_several_languages_are_read_from_columns_of_json(shop: Da
     change(shop, "update public.products set price = 5 where id = 102")
     change(shop, """update public.collections set name = '{"af": "Somertyd"}' where id = 11""")
     product, category = await requests(shop)
-    assert json_loads(product.body)["title"] == "Enamel mug"
-    assert json_loads(category.body) == {"title": "Somertyd"}
+    assert decode(product.body)["title"] == "Enamel mug"
+    assert decode(category.body) == {"title": "Somertyd"}
 
 
 async def test_a_row_that_cannot_be_read_is_rejected_and_not_deleted(shop: Database) -> None:
