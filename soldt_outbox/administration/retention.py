@@ -1,4 +1,4 @@
-"""Deleting what is older than the retention, now and not when a worker next does."""
+"""Deleting what is past its retention, in batches: safe while workers run, and to interrupt."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ async def prune(
     log_retention: timedelta,
     progress: Progress = lambda _: None,
 ) -> Pruned:
-    """Delete settled rows and log rows past their retention, in batches. Safe while workers run, and to interrupt.
+    """Delete settled rows and log rows past their retention.
 
-    Authorizations that were begun and have run out go with them, without a count.
+    Copies of orders that nobody is told any more, and authorizations that have run out, go with them without a count.
     """
     outbox, after = 0, 0
     while rows := await database.run(
@@ -46,11 +46,16 @@ async def prune(
         outbox += len(rows)
         after = max(row["id"] for row in rows)
         progress(f"{outbox:,} settled rows deleted")
-    while (await database.run("forget_kept_orders", {"limit": BATCH}))[0]["forgotten"]:
-        pass
+    await forget_kept_orders(database)
     await database.run("forget_authorizations")
     logs = 0
     while rows := await database.run("prune_logs", {"retention": log_retention, "limit": BATCH}):
         logs += len(rows)
         progress(f"{outbox:,} settled rows and {logs:,} log rows deleted")
     return Pruned(outbox=outbox, logs=logs)
+
+
+async def forget_kept_orders(database: AsyncDatabase) -> None:
+    """Remove copies of placed orders that no row is to tell any more."""
+    while (await database.run("forget_kept_orders", {"limit": BATCH}))[0]["forgotten"] == BATCH:
+        pass

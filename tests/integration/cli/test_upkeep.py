@@ -67,6 +67,24 @@ def test_prune_deletes_what_is_past_its_retention(
     assert left == (5, 1)
 
 
+def test_prune_removes_every_copy_of_an_order_that_no_row_is_to_tell(
+    cli: Cli, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(retention, "BATCH", 2)
+    (waiting,) = admin.execute(
+        """insert into public.integrations_omnisend_outbox (merchant_id, name, dedup_key)
+        values (%s, 'order_placed', '1') returning id""",
+        [PROTEA.merchant_id],
+    ).fetchone()
+    admin.execute(
+        "insert into omnisend_private.kept_orders (outbox_id, payload) select %s + n, '{}' from generate_series(0, 5) n",
+        [waiting],
+    )
+    assert cli("prune").code == 0
+    left = admin.execute("select outbox_id from omnisend_private.kept_orders").fetchall()
+    assert left == [(waiting,)]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
