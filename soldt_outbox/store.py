@@ -215,21 +215,6 @@ class Store:
             return 0
         return len(await self._database.run("expire_waiting", {"rows": Jsonb(rows)}))
 
-    async def forget_kept_orders(self, *, limit: int) -> int:
-        """Remove copies of placed orders whose rows are settled; how many."""
-        return int((await self._database.run("forget_kept_orders", {"limit": limit}))[0]["forgotten"])
-
-    async def prune_outbox(self, *, retention: timedelta, after: int, limit: int) -> list[int]:
-        """Delete settled rows older than ``retention`` with ids above ``after``; the ids deleted."""
-        rows = await self._database.run(
-            "prune_outbox", {"retention": retention, "after": after, "limit": limit}
-        )
-        return [row["id"] for row in rows]
-
-    async def prune_logs(self, *, retention: timedelta, limit: int) -> int:
-        """Delete log rows older than ``retention``; how many."""
-        return len(await self._database.run("prune_logs", {"retention": retention, "limit": limit}))
-
     async def beat(self, worker_id: str, *, version: str, statistics: dict[str, Any]) -> None:
         """Say that this worker is alive."""
         await self._database.run(

@@ -147,6 +147,7 @@ class Worker:
             self.statistics,
             self._holdings,
             claimer,
+            database=self._database,
             syncs=Syncs(self._database),
             worker_id=self._worker_id,
             version=__version__,

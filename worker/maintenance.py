@@ -16,7 +16,8 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from soldt_outbox.database import PASSING, statement_failed
+from soldt_outbox.administration.retention import forget_kept_orders, prune
+from soldt_outbox.database import PASSING, AsyncDatabase, statement_failed
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Store
 from soldt_outbox.syncs import Syncs
@@ -34,9 +35,9 @@ HEALTH_S: Final = 120.0
 SYNCS_S: Final = 30.0
 POLLS_S: Final = 300.0  # a third of the quarter of an hour in which each merchant has one
 EXPIRE_BATCH: Final = 200  # rows at a time, each with its payload
-BATCH: Final = 1000  # rows per statement: some tens of milliseconds, so that no snapshot is held for long
 OLD_SNAPSHOT_S: Final = 300.0  # past this, dead tuples pile up that vacuum may not remove
 DEAD_TUPLE_SHARE: Final = 0.5
+MANY_DEAD_TUPLES: Final = 10_000
 
 
 class Maintenance:
@@ -50,11 +51,13 @@ class Maintenance:
         holdings: Holdings,
         claimer: Claimer,
         *,
+        database: AsyncDatabase,
         syncs: Syncs,
         worker_id: str,
         version: str,
     ) -> None:
         self._store = store
+        self._database = database
         self._syncs = syncs
         self._settings = settings
         self._statistics = statistics
@@ -68,8 +71,8 @@ class Maintenance:
         return [
             _every(BEAT_S, self.beat, at_once=True),
             _every(EXPIRE_S, self.expire),
-            _every(FORGET_S, self._forget),
-            _every(PRUNE_S, self._prune),
+            _every(FORGET_S, self.forget),
+            _every(PRUNE_S, self.prune),
             _every(HEALTH_S, self.look_at_health),
             _every(SYNCS_S, self.carry_on_syncs),
             _every(POLLS_S, self._syncs.write_polls),
@@ -90,21 +93,18 @@ class Maintenance:
             self._statistics.count("expired_waiting", expired)
             log.info("expired behind paused lanes", rows=expired)
 
-    async def _forget(self) -> None:
-        while await self._store.forget_kept_orders(limit=BATCH) == BATCH:
-            pass
+    async def forget(self) -> None:
+        """Remove copies of orders that no row is to tell any more."""
+        await forget_kept_orders(self._database)
 
-    async def _prune(self) -> None:
-        after = 0
-        while ids := await self._store.prune_outbox(
-            retention=timedelta(days=self._settings.retention_days), after=after, limit=BATCH
-        ):
-            after = max(ids)
-            self._statistics.count("pruned", len(ids))
-        while await self._store.prune_logs(
-            retention=timedelta(days=self._settings.log_retention_days), limit=BATCH
-        ):
-            pass
+    async def prune(self) -> None:
+        """Delete what is past its retention."""
+        pruned = await prune(
+            self._database,
+            retention=timedelta(days=self._settings.retention_days),
+            log_retention=timedelta(days=self._settings.log_retention_days),
+        )
+        self._statistics.count("pruned", pruned.outbox)
 
     async def carry_on_syncs(self) -> None:
         """Write what a command that was killed, or an admin's page, left to be written; notice what is over."""
@@ -133,7 +133,7 @@ class Maintenance:
                 dead_tuples=dead,
                 claim_ms=claim_ms,
             )
-        if dead > 10 * BATCH and dead > DEAD_TUPLE_SHARE * (live + dead):
+        if dead > MANY_DEAD_TUPLES and dead > DEAD_TUPLE_SHARE * (live + dead):
             log.warning(
                 "the outbox holds many dead tuples: is autovacuum running?",
                 dead_tuples=dead,

@@ -260,8 +260,8 @@ select l.id, l.merchant_id, l.kind::text, l.name, l.dedup_key,
   case when l.expires_at between timestamptz '0001-01-02 00:00:00Z' and timestamptz '9999-12-30 00:00:00Z' then l.expires_at end as expires_at
 from leased l
 cross join lateral (
-  -- Not that of a row which will not be sent: it may be what workers die of.
-  select case when not l.expired and l.rescues < %(most_rescues)s then coalesce(l.payload, omnisend_private.placed_order(l.id)) end as payload
+  -- Not that of a row that workers died of.
+  select case when l.rescues < %(most_rescues)s then coalesce(l.payload, omnisend_private.placed_order(l.id)) end as payload
   offset 0
 ) p
 cross join lateral (

@@ -112,8 +112,8 @@ class History(RuleBasedStateMachine):
         """In a longer time, somebody prunes."""
         self.driver.pass_time(timedelta(seconds=duration))
         if duration > 61:
-            ids = finish(self.store.prune_outbox(retention=RETENTION, after=0, limit=1000))
-            self.reference.pruned(self.driver.now, ids, RETENTION)
+            pruned = self.driver.run("prune_outbox", retention=RETENTION, after=0, limit=1000)
+            self.reference.pruned(self.driver.now, [row["id"] for row in pruned], RETENTION)
 
     @invariant()
     def as_foretold(self) -> None:

@@ -178,10 +178,11 @@ def test_workers_that_claim_renew_settle_and_die_at_once(crowded: Database) -> N
                 finish(store.renew(rows, lease=LEASE))
 
     def keep_house() -> None:
-        with store_in(crowded) as (store, _):
+        too_old = {"retention": timedelta(days=30), "after": 0, "limit": 100}
+        with store_in(crowded) as (store, conn):
             while not over.is_set():
                 finish(store.expire_waiting(limit=100))
-                finish(store.prune_outbox(retention=timedelta(days=30), after=0, limit=100))
+                finish(SyncDatabase(conn).run("prune_outbox", too_old))
 
     with ThreadPoolExecutor(WORKERS + 2) as pool:
         beside = [pool.submit(keep_leases), pool.submit(keep_house)]

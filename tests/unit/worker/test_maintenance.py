@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from soldt_outbox.settings import Settings
 from tests.support.worker import Signals
-from worker.maintenance import BATCH, OLD_SNAPSHOT_S, Maintenance
+from worker.maintenance import MANY_DEAD_TUPLES, OLD_SNAPSHOT_S, Maintenance
 
 WELL = {"oldest_snapshot_seconds": 1.0, "dead_tuples": 10, "live_tuples": 1_000, "idle_indexes": []}
 
@@ -54,6 +54,7 @@ def _maintenance(around: Surroundings) -> Maintenance:
         Signals(),
         [],  # type: ignore[arg-type]
         around,  # type: ignore[arg-type]
+        database=around,  # type: ignore[arg-type]
         syncs=around,  # type: ignore[arg-type]
         worker_id="test",
         version="0",
@@ -104,7 +105,7 @@ async def test_a_healthy_table_gives_no_warning() -> None:
     ("health", "says"),
     [
         ({"oldest_snapshot_seconds": OLD_SNAPSHOT_S + 1}, "somebody holds an old snapshot"),
-        ({"dead_tuples": 20 * BATCH, "live_tuples": 10 * BATCH}, "many dead tuples"),
+        ({"dead_tuples": 2 * MANY_DEAD_TUPLES, "live_tuples": MANY_DEAD_TUPLES}, "many dead tuples"),
         ({"idle_indexes": ["integrations_omnisend_outbox_due_idx"]}, "indexes of the outbox are missing"),
     ],
     ids=["old snapshot", "dead tuples", "indexes"],
