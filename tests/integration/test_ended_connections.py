@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import psycopg
 import pytest
@@ -44,7 +45,7 @@ _READY = _message(b"Z", b"I")
 async def _pooler(severity: str, *, closes_after_s: float = 0) -> AsyncIterator[AsyncDatabase]:
     """Lets anybody in, and answers the first statement with an internal error of this severity. A fatal one ends the connection."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _body(reader)
         writer.write(_message(b"R", struct.pack("!I", 0)) + _READY)
         told = skipping = False
@@ -58,10 +59,20 @@ async def _pooler(severity: str, *, closes_after_s: float = 0) -> AsyncIterator[
                 writer.write(_error(severity))
                 if severity == "FATAL":
                     await asyncio.sleep(closes_after_s)
-                    break
+                    return
             elif not skipping:
                 writer.write(_DONE.get(kind, b""))
-        writer.close()
+
+    served: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -73,8 +84,10 @@ async def _pooler(severity: str, *, closes_after_s: float = 0) -> AsyncIterator[
         max_size=1,
         open=False,
     )
-    async with server, pool:
-        yield AsyncDatabase(pool, None)
+    async with server:
+        async with pool:
+            yield AsyncDatabase(pool, None)
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 @pytest.mark.parametrize("closes_after_s", [0, 0.3], ids=["at once", "a moment later"])
