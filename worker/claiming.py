@@ -121,7 +121,10 @@ class Claimer:
             if claimed:
                 pause = BUSY_S
             if not more:
-                await self._rest(ECHO_S if woken else pause, stopping, took=time.monotonic() - began)
+                took = time.monotonic() - began
+                # From the beginning of one round to that of the next, but as long as this one took, so that the database rests too.
+                rest = ECHO_S if woken else max(pause - took, min(pause, took))
+                await self._rest(rest, stopping, took=took)
                 pause = pause if claimed or woken else min(IDLE_S, pause * EASING)
 
     async def _rest(self, pause: float, stopping: asyncio.Event, *, took: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import psycopg
@@ -87,9 +88,10 @@ async def test_with_nothing_due_it_asks_less_and_less_often(bench: Bench) -> Non
     bench.store.due = []
     async with bench.running():
         await bench.signals.reached("pauses", 30)
-    assert bench.pauses[0] == claiming.BUSY_S
-    assert bench.pauses == sorted(bench.pauses)
-    assert bench.pauses[-1] == claiming.IDLE_S
+    # Each is shorter by what its round took.
+    assert bench.pauses[0] == pytest.approx(claiming.BUSY_S, abs=0.02)
+    assert all(later > earlier - 0.02 for earlier, later in pairwise(bench.pauses))
+    assert bench.pauses[-1] == pytest.approx(claiming.IDLE_S, abs=0.02)
     assert bench.store.claims == []
 
 
@@ -102,7 +104,32 @@ async def test_after_rows_have_come_it_asks_often_again(bench: Bench) -> None:
         await bench.signals.reached("claimed", 1)
         bench.store.on_claim = lambda _merchants, _limit: []
         await bench.signals.reached("pauses", len(bench.pauses) + 1)
-    assert claiming.BUSY_S in bench.pauses[15:17]
+    assert min(bench.pauses[15:17]) <= claiming.BUSY_S < bench.pauses[14]
+
+
+async def test_rounds_begin_at_the_pace_whatever_they_take_but_the_database_rests_as_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter([0.02, 0.04, 0.2])
+
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    def claim(_merchants: Sequence[UUID], _limit: int) -> list[OutboxRow]:
+        Clock.now += next(took, 0.0)
+        rows = [row()]
+        asyncio.get_running_loop().call_soon(bench.settle, rows)
+        return rows
+
+    monkeypatch.setattr(claiming, "time", Clock)
+    bench.store.on_claim = claim
+    async with bench.running():
+        await bench.signals.reached("pauses", 3)
+    assert bench.pauses[:3] == pytest.approx([0.03, 0.04, 0.05])
 
 
 async def test_a_full_batch_is_followed_by_the_next_at_once(bench: Bench) -> None:
