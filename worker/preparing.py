@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+import psycopg
 import structlog
 
 from soldt_outbox.backoff import RetryPolicy
@@ -49,9 +50,14 @@ class Preparer:
         self._rng = random.Random()  # noqa: S311 - jitter needs no secrecy
 
     async def hand_on(self, rows: Sequence[OutboxRow]) -> None:
-        """Look up what ``rows`` take and hand them on. Where that meets a defect, halve until it is one row's own."""
+        """Look up what ``rows`` take and hand them on. Where that meets a defect, halve until it is one row's own.
+
+        Raises what no row is to blame for: a database that refuses to say who the merchants are.
+        """
         try:
             around = await self._patiently(rows)
+        except psycopg.Error:
+            raise
         except Exception as error:  # noqa: BLE001 - one row's defect must not stop the others
             if len(rows) > 1:
                 middle = len(rows) // 2

@@ -47,10 +47,10 @@ def read_person(text: str, country: str) -> Person:
     """
     emails, phones = list[str](), list[str]()
     for line in filter(None, map(str.strip, text.splitlines())):
-        email, phone = people.email(line), people.phone(line, country)
+        email, phone = people.email(line), people.consent_phone(line, country)
         if email is not None:
             emails.append(email)
-        elif phone is not None and people.E164.fullmatch(phone):
+        elif phone is not None:
             phones.append(phone)
         else:
             raise ConfigurationError(

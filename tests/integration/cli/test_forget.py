@@ -41,6 +41,14 @@ def test_a_person_is_forgotten_by_what_comes_in_on_stdin(cli: Cli, shop: Databas
     assert NOMSA not in (said.out + said.err).lower()
 
 
+def test_a_phone_too_long_for_an_event_is_forgotten_like_any_other(cli: Cli, shop: Database):
+    long = "+493012345678901"
+    with shop.connect() as conn:
+        record(conn, long)
+    assert cli(*FORGET, "--yes", stdin=long).code == 0
+    assert long not in [row["identifier"] for row in consents(shop)]
+
+
 def test_what_a_worker_holds_is_to_be_forgotten_again(cli: Cli, shop: Database):
     with shop.connect() as conn:
         place(conn)

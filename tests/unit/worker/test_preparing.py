@@ -67,6 +67,15 @@ async def test_a_defect_in_a_look_up_is_the_row_s_own_and_the_others_are_sent() 
     assert "TypeError" in str(outcome.error)
 
 
+async def test_a_database_that_refuses_is_no_row_s_defect() -> None:
+    """A column that a newer schema lacks, say: the rows wait for a worker that fits, none of their attempts counted."""
+    rows = [row() for _ in range(4)]
+    bench = Bench(*rows, error=psycopg.errors.UndefinedColumn("brand_id"))
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        await bench.preparer.hand_on(rows)
+    assert (bench.looked_up, bench.taken, bench.settled) == ([4], [], [])
+
+
 async def test_rows_are_handed_back_when_the_look_up_has_failed_for_a_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
