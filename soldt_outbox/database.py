@@ -94,6 +94,11 @@ def statement_failed(error: BaseException) -> bool:
     )
 
 
+def passes(error: BaseException) -> bool:
+    """Whether to wait and try again: ``PASSING``, but for a statement that would mostly fail again."""
+    return isinstance(error, PASSING) and not statement_failed(error)
+
+
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
     set_json_loads(loads_or_unreadable, conn)
     set_json_dumps(encode, conn)

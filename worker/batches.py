@@ -41,6 +41,7 @@ from soldt_outbox.sync_items import Found, SyncItems, Wanted
 from worker import batch_records as records
 from worker import outcomes
 from worker.contact_polling import ContactPolling
+from worker.requests import NotLookedUp
 from worker.sending import Ask, UnderWay
 from worker.shops import Shop
 
@@ -66,7 +67,10 @@ class Batches:
         self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
 
     async def deliver(self, attempt: UnderWay, shop: Shop, ask: Ask) -> Outcome:
-        """How this row's attempt ended. Raises ``PayloadRejected`` for a row that this project did not write."""
+        """How this row's attempt ended.
+
+        Raises ``PayloadRejected`` for a row that this project did not write, ``NotLookedUp``, and what passes by itself.
+        """
         row = attempt.row
         try:
             name = BatchRow(row.name)
@@ -87,10 +91,10 @@ class Batches:
                     return await self._polling.deliver(attempt, shop, ask)
                 case _:
                     assert_never(name)
-        except PASSING as error:
-            return outcomes.of_interrupted_look_up(attempt.ended(), error, policy=self._policy, rng=self._rng)
+        except PASSING:
+            raise
         except psycopg.Error:
-            return outcomes.of_failed_look_up(row, "what a batch is to hold")
+            raise NotLookedUp("what a batch is to hold") from None
 
     # -- submitting
 

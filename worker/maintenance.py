@@ -17,7 +17,7 @@ import psycopg
 import structlog
 
 from soldt_outbox.administration.retention import forget_kept_orders, prune
-from soldt_outbox.database import PASSING, AsyncDatabase, statement_failed
+from soldt_outbox.database import PASSING, AsyncDatabase, passes
 from soldt_outbox.settings import Settings
 from soldt_outbox.store import Store
 from soldt_outbox.syncs import Syncs
@@ -113,7 +113,7 @@ class Maintenance:
                 while await self._syncs.write(sync):
                     pass
             except psycopg.Error as error:  # of one shop's data; the other merchants' syncs go on
-                if isinstance(error, PASSING) and not statement_failed(error):
+                if passes(error):
                     raise
                 log.error("a sync's rows cannot be written", sync=sync, error=type(error).__name__)  # noqa: TRY400
         for sync in await self._syncs.finish():

@@ -17,7 +17,7 @@ import psycopg
 import structlog
 
 from soldt_outbox.catalogue import ShopCatalogue
-from soldt_outbox.database import PASSING, statement_failed
+from soldt_outbox.database import passes
 from soldt_outbox.errors import PayloadRejected
 from soldt_outbox.omnisend.mapping import (
     changed_collection,
@@ -127,9 +127,7 @@ async def _known(
     try:
         return await look_up(wanted)
     except psycopg.Error as error:
-        if isinstance(error, PASSING) and not statement_failed(
-            error
-        ):  # an index may be missing in the shop's tables
+        if passes(error):
             raise
         log.warning(
             "a look-up of the shop's data failed",

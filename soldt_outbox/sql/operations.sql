@@ -101,12 +101,14 @@ with given as materialized (
   select r.* from jsonb_to_recordset(%(rows)s::jsonb) as r (id bigint, contact_hash text)
 ),
 old as materialized (
-  select o.id, g.contact_hash, coalesce(i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null, false) as disconnected
+  select o.id, g.contact_hash, i.disconnected
   from given g
   join public.integrations_omnisend_outbox o on o.id = g.id
-  left join public.integrations_omnisend i on i.merchant_id = o.merchant_id
-  where o.state = 'pending' and (o.lease_until is null or o.lease_until <= now())
-    and (o.expires_at <= now() or (i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null))
+  left join lateral (
+    select i.status = 'disabled' and i.api_key_enc is null and i.access_token_enc is null as disconnected
+    from public.integrations_omnisend i where i.merchant_id = o.merchant_id
+  ) i on true
+  where o.state = 'pending' and (o.lease_until is null or o.lease_until <= now()) and (o.expires_at <= now() or i.disconnected)
   order by o.id
   for update of o skip locked
 ),

@@ -33,7 +33,7 @@ from tests.support.shop import ORDER
 from tests.support.worker import cart
 from tests.support.worker_rows import SHOP, Clock, row
 from worker import sending
-from worker.authorizing import Authorizer
+from worker.authorizing import Authorizer, Credential
 from worker.holdings import Holdings
 from worker.lanes import Lanes
 from worker.sending import Sender, UnderWay
@@ -366,6 +366,18 @@ async def test_a_look_up_that_failed_or_was_not_about_the_shop_deletes_nothing(
     assert bench.sent == []
     assert (outcome.verdict, outcome.counted) == (Verdict.RETRY, False)
     assert "cannot be looked up" in str(outcome.error)
+
+
+async def test_a_database_out_of_reach_while_a_token_is_looked_up_is_no_defect(bench: Bench) -> None:
+    class OutOfReach(Authorizer):
+        async def credential(self, shop: Shop) -> Credential:
+            raise psycopg.OperationalError("gone")
+
+    bench.sender = Sender(bench, bench.lanes, bench.holdings, bench, OutOfReach(None))  # type: ignore[arg-type]
+    outcome = await bench.deliver(_checkout())
+    assert bench.sent == []
+    assert outcome.verdict is Verdict.RETRY
+    assert outcome.error == "the shop's data could not be read (OperationalError)"
 
 
 async def test_a_key_that_may_not_change_products_stops_products_alone(bench: Bench) -> None:
